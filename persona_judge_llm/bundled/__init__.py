@@ -1,0 +1,10 @@
+"""The small model that ships with the package; a demonstration and a test instrument."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+
+def path() -> Path:
+    """Return the folder of the bundled model."""
+    with as_file(files(__name__)) as folder:
+        return folder

@@ -1,0 +1,158 @@
+"""Every error that this package raises on purpose, in one tree.
+
+    PersonaJudgeError
+     * InvalidParameterError          an argument that cannot be used
+        - InvalidPromptError          prompt, messages, roles, tools
+        - InvalidPreferenceError      preference, profile or user id
+     * ContextOverflowError           prompt and answer do not fit the model's context
+     * PreferenceBudgetError          `must` preferences that do not fit the prefix budget
+     * UserError
+        - UnknownUserError            no profile for this user id
+        - MissingUserError            a user is required and none was named
+     * ProfileStoreError
+        - ProfileConflictError        somebody else changed the profile first
+        - ProfileStoreUnavailableError  the store cannot be read or written now
+        - ProfileStoreSchemaError     the database's tables are not those of this version
+     * ModelError
+        - ModelLoadError              a model that cannot be loaded
+        - UnsupportedModelError       a model that cannot do what was asked of it
+        - NumericalError              the model returned NaN
+     * EngineClosedError              a call after `close()`
+     * MissingDependencyError         an optional extra is not installed
+
+None of them derives from `ValueError` or `TypeError`: LlamaIndex's response synthesizers catch
+those two and answer with the string "Empty Response", which would hide a lost user.
+"""
+
+
+class PersonaJudgeError(Exception):
+    """The base of every error of this package."""
+
+
+class InvalidParameterError(PersonaJudgeError):
+    """An argument that cannot be used; names the argument, its value and what is expected."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        shown = repr(value)
+        if len(shown) > 80:  # noqa: PLR2004
+            shown = f"{shown[:77]}..."
+        super().__init__(f"{name} must be {expected}, not {shown}")
+        self.name = name
+
+
+class InvalidPromptError(InvalidParameterError):
+    """A prompt, message list or tool list that cannot be used."""
+
+
+class InvalidPreferenceError(InvalidParameterError):
+    """A preference, profile or user id that cannot be used."""
+
+
+class ContextOverflowError(PersonaJudgeError):
+    """The prompt leaves no room for `max_new_tokens` in the model's context."""
+
+    def __init__(self, prompt_tokens: int, max_new_tokens: int, context_window: int) -> None:
+        super().__init__(
+            f"a prompt of {prompt_tokens} tokens and max_new_tokens={max_new_tokens} do not fit "
+            f"the model's context of {context_window} tokens; shorten the prompt or ask for "
+            f"at most {max(context_window - prompt_tokens, 0)} new tokens"
+        )
+        self.prompt_tokens = prompt_tokens
+        self.max_new_tokens = max_new_tokens
+        self.context_window = context_window
+
+
+class PreferenceBudgetError(PersonaJudgeError):
+    """The `must` preferences, which are never dropped, exceed the prefix budget."""
+
+    def __init__(self, needed: int, budget: int) -> None:
+        super().__init__(
+            f"the 'must' preferences need {needed} tokens and the prefix budget is {budget}; "
+            "shorten them, mark some as 'prefer', or raise the budget"
+        )
+        self.needed = needed
+        self.budget = budget
+
+
+class UserError(PersonaJudgeError):
+    """The user of a call could not be established."""
+
+
+class UnknownUserError(UserError):
+    """No profile exists for this user id."""
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(
+            f"no profile for user {user_id!r}; create one, or pass unknown_user='neutral' "
+            "to answer unknown users without personalisation"
+        )
+        self.user_id = user_id
+
+
+class MissingUserError(UserError):
+    """A user is required (`require_user=True`) and the call names none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this engine requires a user and the call names none: pass user_id=, preferences= or "
+            "persona=False, use a bound copy, or open a scope with use_user()"
+        )
+
+
+class ProfileStoreError(PersonaJudgeError):
+    """A profile store could not do what was asked."""
+
+
+class ProfileConflictError(ProfileStoreError):
+    """The profile is not at the version that the writer expected; nothing was written."""
+
+    def __init__(self, user_id: str, expected: int, found: int | None) -> None:
+        super().__init__(
+            f"the profile of {user_id!r} is at version {found}, not at the expected {expected}; "
+            "read it again and repeat the change"
+        )
+        self.user_id = user_id
+        self.expected = expected
+        self.found = found
+
+
+class ProfileStoreUnavailableError(ProfileStoreError):
+    """The store cannot be reached or did not answer; nothing was personalised or written."""
+
+
+class ProfileStoreSchemaError(ProfileStoreError):
+    """The database's tables are missing or are not those of this version."""
+
+
+class ModelError(PersonaJudgeError):
+    """Something about the model."""
+
+
+class ModelLoadError(ModelError):
+    """The model could not be loaded."""
+
+
+class UnsupportedModelError(ModelError):
+    """The model cannot do what was asked of it."""
+
+
+class NumericalError(ModelError):
+    """The model returned a distribution with NaN in it."""
+
+
+class EngineClosedError(PersonaJudgeError):
+    """The engine was closed before this call."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine is closed; make a new one")
+
+
+class MissingDependencyError(PersonaJudgeError, ImportError):
+    """An optional extra is not installed."""
+
+    def __init__(self, extra: str, missing: str | None) -> None:
+        super().__init__(
+            f"{missing or 'a package'} is not installed; "
+            f"install the extra: pip install 'persona-judge-llm[{extra}]'"
+        )
+        self.extra = extra

@@ -1,0 +1,117 @@
+"""`Request`: everything that one call says, checked before anything is computed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
+from persona_judge_llm.preferences import Preference, check_user_id
+from persona_judge_llm.sampling import SamplingParams
+
+Rule = Literal["alternate", "fixed"]
+Placement = Literal["system", "last"]
+Messages: TypeAlias = Sequence[Mapping[str, Any]]
+Prompt: TypeAlias = "str | Messages"
+
+MAX_DRAFT_TOKENS = 64
+MAX_TURNS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call: a prompt, whose taste it is to be answered in, and how.
+
+    Settings left at None take the engine's.
+
+    Raises:
+        InvalidParameterError: a setting that cannot be used, named.
+        InvalidPromptError: a prompt that is neither text nor a list of messages.
+        InvalidPreferenceError: a bad user id or preference text.
+    """
+
+    prompt: Prompt
+    """The user's text, or chat messages: mappings with "role" and "content"."""
+    _: KW_ONLY
+    user_id: str | None = None
+    preferences: Sequence[str | Preference] | None = None
+    """Used instead of a stored profile; the order of equal ones is A, then B."""
+    params: SamplingParams = SamplingParams()
+    rule: Rule | None = None
+    """"alternate": roles swap after each window; "fixed": A drafts, B judges."""
+    num_draft_tokens: int | None = None
+    """Window length: drafted tokens until the bonus token (the paper's lambda)."""
+    turns: tuple[int, int] | None = None
+    """Windows judged by A and by B in each round of turns; None: from the split's weights."""
+    persona: bool = True
+    """False answers with the plain model and reads no profile."""
+    placement: Placement | None = None
+    """Where the preferences stand: in the "system" message or in the "last" user message."""
+    tools: Sequence[Mapping[str, Any]] | None = None
+    """OpenAI-style function schemas, rendered by the chat template for both sides."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be used, by name."""
+        if not isinstance(self.prompt, str | Sequence) or isinstance(self.prompt, bytes):
+            raise InvalidPromptError("prompt", self.prompt, "a string or a list of messages")
+        if self.user_id is not None:
+            check_user_id(self.user_id)
+        if self.preferences is not None:
+            if isinstance(self.preferences, str):
+                raise InvalidParameterError("preferences", self.preferences, "a list of texts")
+            object.__setattr__(self, "preferences", as_preferences(self.preferences))
+        if self.user_id is not None and self.preferences is not None:
+            raise InvalidParameterError("preferences", self.preferences, "None beside a user_id")
+        if not isinstance(self.params, SamplingParams):
+            raise InvalidParameterError("params", self.params, "a SamplingParams")
+        if not isinstance(self.persona, bool):
+            raise InvalidParameterError("persona", self.persona, "True or False")
+        check_rule(self.rule)
+        check_num_draft_tokens(self.num_draft_tokens)
+        check_placement(self.placement)
+        if self.turns is not None:
+            object.__setattr__(self, "turns", check_turns(self.turns))
+
+
+def as_preferences(items: Sequence[str | Preference]) -> tuple[Preference, ...]:
+    """Turn texts into preferences of weight 1; raises `InvalidPreferenceError` for bad ones."""
+    return tuple(item if isinstance(item, Preference) else Preference(item) for item in items)
+
+
+def check_rule(rule: object) -> None:
+    """Refuse anything but a known rule's name or None."""
+    if rule is not None and rule not in get_args(Rule):
+        raise InvalidParameterError("rule", rule, f"one of {get_args(Rule)}")
+
+
+def check_placement(placement: object) -> None:
+    """Refuse anything but a known placement or None."""
+    if placement is not None and placement not in get_args(Placement):
+        raise InvalidParameterError("placement", placement, f"one of {get_args(Placement)}")
+
+
+def check_num_draft_tokens(value: object) -> None:
+    """Refuse window lengths that are not 1 to 64."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_DRAFT_TOKENS:
+        raise InvalidParameterError(
+            "num_draft_tokens", value, f"a whole number from 1 to {MAX_DRAFT_TOKENS}"
+        )
+
+
+def check_turns(turns: object) -> tuple[int, int]:
+    """Return `turns` as a pair of whole numbers from 1 to 16."""
+    if (
+        not isinstance(turns, Sequence)
+        or len(turns) != 2  # noqa: PLR2004
+        or any(isinstance(t, bool) or not isinstance(t, int) for t in turns)
+        or not all(1 <= t <= MAX_TURNS for t in turns)
+    ):
+        raise InvalidParameterError(
+            "turns", turns, f"a pair of whole numbers from 1 to {MAX_TURNS}"
+        )
+    return (turns[0], turns[1])
+
+
+StopCheck: TypeAlias = Callable[[], bool]
+"""Asked once a step; True ends the call with finish_reason "cancelled"."""

@@ -1,0 +1,75 @@
+"""The ambient user: for code that cannot pass `user_id` down to the model call.
+
+Order of precedence, the same at every door: an explicit argument, the user of a bound copy, the
+innermost scope, nobody. Inside `no_persona()` a call that names no user itself is answered by
+the plain model, also through a bound copy.
+"""
+
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final
+
+from persona_judge_llm.preferences import check_user_id
+
+
+class _Neutral:
+    """The mark that `no_persona()` leaves."""
+
+
+NEUTRAL: Final = _Neutral()
+_ambient: ContextVar[str | _Neutral | None] = ContextVar("persona_judge_user", default=None)
+
+
+class _Scope:
+    """Sets the ambient user while open; usable with `with` in sync and async code."""
+
+    def __init__(self, value: str | _Neutral) -> None:
+        self._value = value
+        self._outer: list[str | _Neutral | None] = []
+
+    def __enter__(self) -> None:
+        self._outer.append(_ambient.get())
+        _ambient.set(self._value)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Set, not reset: a generator may leave its scope in another context than it entered it
+        # in, where a token would be refused. There the scope is not open and nothing is owed.
+        outer = self._outer.pop()
+        if _ambient.get() is self._value:
+            _ambient.set(outer)
+
+
+def use_user(user_id: str) -> _Scope:
+    """Make `user_id` the user of every call inside `with use_user(...)` that names none.
+
+    Follows context variables: tasks started inside inherit it, plain threads do not.
+
+    Raises:
+        InvalidPreferenceError: a user id that is empty, too long or not valid Unicode.
+    """
+    return _Scope(check_user_id(user_id))
+
+
+def no_persona() -> _Scope:
+    """Answer every call inside the scope that names no user itself with the plain model."""
+    return _Scope(NEUTRAL)
+
+
+def resolve_user(explicit: str | None, bound: str | None = None) -> tuple[str | None, bool]:
+    """Return the user of a call made now, and whether a `no_persona()` scope decided.
+
+    Args:
+        explicit: the call's own `user_id`, if any.
+        bound: the user of the copy that was called, if any.
+    """
+    if explicit is not None:
+        return check_user_id(explicit), False
+    ambient = _ambient.get()
+    if isinstance(ambient, _Neutral):
+        return None, True
+    return (check_user_id(bound) if bound is not None else ambient), False
