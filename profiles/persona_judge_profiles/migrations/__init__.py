@@ -1,0 +1,1 @@
+"""Alembic migrations of the profile tables; `SQLProfileStore.upgrade()` runs them."""

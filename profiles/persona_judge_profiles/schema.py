@@ -1,0 +1,49 @@
+"""Which version the tables are at, and bringing them to this one."""
+
+import threading
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, column, select, table
+from sqlalchemy.exc import DBAPIError
+
+from persona_judge_profiles.failures import is_schema_error, schema_error
+
+HEAD = "0001"
+"""The newest revision in `migrations/versions`."""
+VERSION_TABLE = "pj_alembic_version"
+"""Beside an application's own `alembic_version`, not in it."""
+
+_VERSION = select(table(VERSION_TABLE, column("version_num")).c.version_num)
+
+# Alembic keeps the migration under way in a global of its own.
+_one_at_a_time = threading.Lock()
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision of the tables, None where there are none."""
+    try:
+        revision: str | None = connection.scalar(_VERSION)
+    except DBAPIError as error:
+        if not is_schema_error(error):
+            raise
+        return None
+    return revision
+
+
+def check(connection: Connection, where: str) -> None:
+    """Raise `ProfileStoreSchemaError` unless the tables are those of this version."""
+    found = current(connection)
+    if found is None:
+        raise schema_error(where, "has no tables yet")
+    if found != HEAD:
+        raise schema_error(where, f"has the tables of revision {found}, not those of {HEAD}")
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the missing migrations in the transaction of `connection`."""
+    config = Config()
+    config.set_main_option("script_location", "persona_judge_profiles:migrations")
+    config.attributes["connection"] = connection
+    with _one_at_a_time:
+        command.upgrade(config, "head")
