@@ -1,7 +1,8 @@
 """What is known of a user's taste: `Preference`, `Profile`, and where profiles come from."""
 
 import dataclasses
-import math
+import json
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -72,7 +73,8 @@ class Preference:
         check_text("preference text", self.text, MAX_TEXT_LENGTH)
         if isinstance(self.weight, bool) or not isinstance(self.weight, int | float):
             raise InvalidPreferenceError("weight", self.weight, "a number")
-        if not (math.isfinite(self.weight) and self.weight > 0):
+        # Compared, not asked for being finite: a whole number too large for a float would overflow.
+        if not 0 < self.weight <= sys.float_info.max:
             raise InvalidPreferenceError("weight", self.weight, "finite and above 0")
         if self.kind not in get_args(PreferenceKind):
             raise InvalidPreferenceError("kind", self.kind, "'prefer' or 'must'")
@@ -90,6 +92,13 @@ class Preference:
             not isinstance(self.expires_at, datetime) or self.expires_at.tzinfo is None
         ):
             raise InvalidPreferenceError("expires_at", self.expires_at, "a time with a time zone")
+        if self.expires_at is not None:
+            try:
+                self.expires_at.astimezone(timezone.utc)
+            except OverflowError:
+                raise InvalidPreferenceError(
+                    "expires_at", self.expires_at, "within the years 1 to 9999 in UTC"
+                ) from None
 
     def in_force(self, now: datetime | None = None) -> bool:
         """Tell whether it counts at `now` (default: the present): active and not expired."""
@@ -132,7 +141,22 @@ class Profile:
         if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 0:
             raise InvalidPreferenceError("version", self.version, "a whole number, 0 or more")
         object.__setattr__(self, "preferences", preferences)
-        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
+        object.__setattr__(self, "settings", MappingProxyType(_json_copy(self.settings)))
+
+
+def _json_copy(settings: object) -> dict[str, Any]:
+    """Return a deep copy of `settings` if JSON can carry it and gives the same back."""
+    expected = "a mapping of JSON values"
+    if not isinstance(settings, Mapping):
+        raise InvalidPreferenceError("settings", settings, expected)
+    given = dict(settings)
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(given, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidPreferenceError("settings", given, expected) from None
+    if copy != given:
+        raise InvalidPreferenceError("settings", given, expected)
+    return copy
 
 
 @runtime_checkable
@@ -264,4 +288,6 @@ def with_ids(preferences: tuple[Preference, ...]) -> tuple[Preference, ...]:
     """Give each preference without an id the first free one of p1, p2, ..."""
     taken = {p.id for p in preferences}
     free = (f"p{n}" for n in range(1, len(preferences) + len(taken) + 1) if f"p{n}" not in taken)
-    return tuple(p if p.id is not None else dataclasses.replace(p, id=next(free)) for p in preferences)
+    return tuple(
+        p if p.id is not None else dataclasses.replace(p, id=next(free)) for p in preferences
+    )
