@@ -32,7 +32,9 @@ def recovery_probs(draft_probs: Tensor, judge_probs: Tensor) -> Tensor:
     residual = (judge_probs - draft_probs).clamp_min(0.0)
     mass = residual.sum(-1, keepdim=True)
     possible = mass > torch.finfo(residual.dtype).tiny
-    return torch.where(possible, residual / mass.where(possible, torch.ones_like(mass)), judge_probs)
+    return torch.where(
+        possible, residual / mass.where(possible, torch.ones_like(mass)), judge_probs
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def judged_by_b(window: Tensor, turns: Tensor) -> Tensor:
     (0, 1) never does (the paper's Persona-judge-Base).
 
     Args:
-        window: [rows], counted from 0.
-        turns: [rows, 2], windows judged by A and by B in a round.
+        window: [...], counted from 0.
+        turns: [..., 2], windows judged by A and by B in a round.
     """
-    return window % turns.sum(-1) < turns[:, 1]
+    return window % turns.sum(-1) < turns[..., 1]

@@ -45,7 +45,7 @@ class _Scope:
 
 
 def use_user(user_id: str) -> _Scope:
-    """Make `user_id` the user of every call inside `with use_user(...)` that names none.
+    """Open a scope in which `user_id` is the user of every call that names none.
 
     Follows context variables: tasks started inside inherit it, plain threads do not.
 

@@ -27,9 +27,10 @@ class TokenTrace:
     """The text that this token completed; may be empty within a multi-byte character."""
     outcome: Outcome
     drafted_by: Side | None
+    """The side that drafts in this token's window; None in a sampled token."""
     judged_by: Side | None
-    draft_prob: float
-    """Probability of the token under the draft's distribution."""
+    draft_prob: float | None
+    """Probability of the token under the draft's distribution, where there was one."""
     judge_prob: float
     """Probability of the token under the judge's distribution, from which it was drawn."""
 

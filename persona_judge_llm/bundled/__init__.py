@@ -3,6 +3,8 @@
 from importlib.resources import as_file, files
 from pathlib import Path
 
+NAME = "persona-judge-bundled"
+
 
 def path() -> Path:
     """Return the folder of the bundled model."""

@@ -1,0 +1,72 @@
+"""What the decoders work on and what they emit: token ids only, no text and no preferences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from persona_judge_llm.sampling import RowParams, SamplingParams
+from persona_judge_llm.trace import Outcome, Side
+
+NOT_SAMPLEABLE = (
+    "the model returned a distribution that cannot be sampled from (NaN); load it in another dtype"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeTask:
+    """One text to be decoded."""
+
+    prompt_a: tuple[int, ...]
+    prompt_b: tuple[int, ...] | None
+    """None: plain sampling from side A's prompt, one row."""
+    params: SamplingParams
+    """Resolved: no None but in `seed` and `logit_bias`."""
+    seed: int
+    num_draft_tokens: int
+    turns: tuple[int, int]
+    """Windows judged by A and by B in each round; (0, 1) for `rule="fixed"`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedToken:
+    """One token as the decoder drew it."""
+
+    token_id: int
+    outcome: Outcome
+    judged_by: Side | None
+    draft_prob: float | None
+    judge_prob: float
+
+
+class Decoding(Protocol):
+    """Several tasks being decoded together."""
+
+    forward_passes: int
+
+    def step(self) -> list[tuple[int, list[DecodedToken]]]:
+        """Advance every task that is not finished; return the index and new tokens of each."""
+        ...
+
+    def finish(self, index: int) -> None:
+        """Take a task out; its rows are freed before the next forward pass."""
+        ...
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
+    """Return the token ids as [rows, longest], zeros behind the shorter ones."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
+
+
+def tokens_seen(
+    prompts: Sequence[Sequence[int]], vocab_size: int, params: RowParams, device: torch.device
+) -> torch.Tensor | None:
+    """Mark each row's prompt tokens, [rows, vocab]; None where no row has a penalty."""
+    if params.repetition_penalty is None:
+        return None
+    seen = torch.zeros(len(prompts), vocab_size, dtype=torch.bool, device=device)
+    for row, prompt in enumerate(prompts):
+        seen[row, torch.tensor(prompt, device=device)] = True
+    return seen

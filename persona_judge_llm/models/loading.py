@@ -1,0 +1,92 @@
+"""Loading a model and its tokenizer from a folder or the hub; safetensors only, no remote code."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from persona_judge_llm.errors import InvalidParameterError, ModelLoadError
+
+_DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def load(
+    model_id: str | Path,
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    **options: Any,  # noqa: ANN401
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a causal model and its tokenizer.
+
+    Args:
+        model_id: a folder, or a model id on the hub.
+        dtype: "auto" takes the checkpoint's (float32 instead of float16 on a CPU), or a name or
+            torch dtype.
+        device: "auto" takes CUDA, then MPS, then the CPU.
+        options: passed to `from_pretrained` of model and tokenizer (`revision`, `token`,
+            `local_files_only`, `cache_dir`, ...). `trust_remote_code` is refused.
+
+    Raises:
+        ModelLoadError: not found, without safetensors, without tokenizer, or in need of code
+            from the repository.
+        InvalidParameterError: an unknown dtype or device.
+    """
+    if "trust_remote_code" in options:
+        raise InvalidParameterError(
+            "trust_remote_code",
+            options["trust_remote_code"],
+            "left out: code from a model repository is never run; load such a model yourself and "
+            "pass the objects to PersonaJudge(model, tokenizer)",
+        )
+    target = _device(device)
+    _check_folder(Path(model_id))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(model_id), **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(model_id), dtype=_dtype(dtype), use_safetensors=True, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelLoadError(f"cannot load the model {str(model_id)!r}: {error}") from error
+    if target.type == "cpu" and model.dtype == torch.float16:
+        model = model.float()
+    return model.to(target), tokenizer
+
+
+def _check_folder(path: Path) -> None:
+    if not path.is_dir():
+        return
+    if not any(path.glob("*.safetensors")):
+        raise ModelLoadError(
+            f"no safetensors file in {str(path)!r}; other weight formats can run code when loaded: "
+            "convert the model with save_pretrained()"
+        )
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype | str:
+    if isinstance(dtype, torch.dtype) or dtype == "auto":
+        return dtype
+    if dtype not in _DTYPES:
+        raise InvalidParameterError("dtype", dtype, f"'auto' or one of {sorted(_DTYPES)}")
+    return _DTYPES[dtype]
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device != "auto":
+        try:
+            return torch.device(device)
+        except RuntimeError:
+            raise InvalidParameterError("device", device, "a torch device or 'auto'") from None
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

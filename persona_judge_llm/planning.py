@@ -1,0 +1,247 @@
+"""From a request to what is decoded: user, profile, split, the two prompts, the task.
+
+Everything that can be refused is refused here, before any forward pass. The profile is read once
+and frozen: what comes after sees this version and no other.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Literal, TypeAlias
+
+from persona_judge_llm.decoding.tasks import DecodeTask
+from persona_judge_llm.errors import (
+    ContextOverflowError,
+    InvalidParameterError,
+    MissingUserError,
+    PersonaJudgeError,
+    ProfileStoreUnavailableError,
+    UnknownUserError,
+)
+from persona_judge_llm.preferences import Preference, Profile, ProfileStore
+from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder, check_messages
+from persona_judge_llm.requests import Placement, Request, Rule
+from persona_judge_llm.sampling import MAX_SEED, SamplingParams
+from persona_judge_llm.scope import resolve_user
+from persona_judge_llm.splitting import Split, SplitCall, Splitter
+
+UnknownUserPolicy: TypeAlias = Literal["error", "neutral"]
+
+NEUTRAL_FINGERPRINT = "neutral"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The engine's answers to what a request leaves open."""
+
+    rule: Rule
+    num_draft_tokens: int
+    turns: tuple[int, int] | None
+    placement: Placement
+    splitter: Splitter
+    require_user: bool
+    unknown_user: UnknownUserPolicy
+
+
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+class PreparedCall:
+    """A request with its user's profile read and split, and both prompts built.
+
+    Pass it to `generate`, `stream` and their siblings in place of a prompt. Its repr shows the
+    fingerprint only, so it may stand beside things that are logged.
+    """
+
+    request: Request
+    split: Split
+    profile_version: int | None
+    fingerprint: str
+    """Identifies user, preferences and rule without telling them."""
+    built_a: BuiltPrompt
+    built_b: BuiltPrompt | None
+    prompt_tokens: int
+    """Tokens of the conversation without any preference."""
+    params: SamplingParams
+    num_draft_tokens: int
+    rule: Rule
+    turns: tuple[int, int]
+    placement: Placement
+
+    def __repr__(self) -> str:
+        """Show the fingerprint and nothing personal."""
+        return f"PreparedCall(fingerprint={self.fingerprint!r})"
+
+    @property
+    def prompt_a(self) -> str:
+        """Side A's whole prompt as text."""
+        return self.built_a.text
+
+    @property
+    def prompt_b(self) -> str | None:
+        """Side B's whole prompt; None in a call with one prompt only."""
+        return self.built_b.text if self.built_b else None
+
+    @property
+    def prompt_ids_a(self) -> tuple[int, ...]:
+        """Side A's prompt as token ids."""
+        return self.built_a.ids
+
+    @property
+    def prompt_ids_b(self) -> tuple[int, ...] | None:
+        """Side B's prompt as token ids."""
+        return self.built_b.ids if self.built_b else None
+
+    @property
+    def dropped(self) -> tuple[Preference, ...]:
+        """Preferences that this call does without."""
+        return self.split.dropped
+
+    def task(self) -> DecodeTask:
+        """Return what a decoder works on; a fresh seed each time where the request names none."""
+        seed = self.params.seed
+        return DecodeTask(
+            prompt_a=self.built_a.ids,
+            prompt_b=self.prompt_ids_b,
+            params=self.params,
+            seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
+            num_draft_tokens=self.num_draft_tokens,
+            turns=(0, 1) if self.rule == "fixed" else self.turns,
+        )
+
+
+class Planner:
+    """Prepares calls for one model and one profile store; holds no state of any call."""
+
+    def __init__(
+        self,
+        prompts: PromptBuilder,
+        profiles: ProfileStore | None,
+        settings: Settings,
+        defaults: SamplingParams,
+        context_window: int | None,
+    ) -> None:
+        self.prompts = prompts
+        self._profiles = profiles
+        self._settings = settings
+        self._defaults = defaults
+        self._context_window = context_window
+
+    def prepare(self, request: Request) -> PreparedCall:
+        """Read the profile, split it, build the prompts and check that they fit.
+
+        Raises:
+            InvalidPromptError: messages or tools that cannot be used.
+            UnknownUserError, MissingUserError: see `PersonaJudge`.
+            ProfileStoreUnavailableError: the profile could not be read.
+            PreferenceBudgetError: `must` preferences beyond the prefix budget.
+            ContextOverflowError: no room for `max_new_tokens`.
+        """
+        settings = self._settings
+        messages = check_messages(request.prompt)
+        user_id, profile, preferences = self._whose(request)
+        split = self._split(preferences)
+        placement = request.placement or settings.placement
+
+        def build(side: Sequence[Preference]) -> BuiltPrompt:
+            return self.prompts.build(messages, side, placement=placement, tools=request.tools)
+
+        neutral = build(())
+        built_a = build(split.a) if split.a else neutral
+        built_b = build(split.b) if split.b and split.b != split.a else None
+        if not split.a and built_b is not None:
+            built_a, built_b = built_b, None
+        rule = request.rule or settings.rule
+        turns = request.turns or settings.turns or split.turns
+        num_draft_tokens = request.num_draft_tokens or settings.num_draft_tokens
+        longest = max(len(built_a.ids), len(built_b.ids) if built_b else 0)
+        return PreparedCall(
+            request=request,
+            split=split,
+            profile_version=profile.version if profile else None,
+            fingerprint=_fingerprint(user_id, split, turns, rule, num_draft_tokens, placement),
+            built_a=built_a,
+            built_b=built_b,
+            prompt_tokens=len(neutral.ids),
+            params=self._params(request.params, longest),
+            num_draft_tokens=num_draft_tokens,
+            rule=rule,
+            turns=turns,
+            placement=placement,
+        )
+
+    def _whose(self, request: Request) -> tuple[str | None, Profile | None, tuple[Preference, ...]]:
+        if not request.persona:
+            return None, None, ()
+        if request.preferences is not None:
+            return None, None, tuple(p for p in request.preferences if isinstance(p, Preference))
+        user_id, neutral = resolve_user(request.user_id)
+        if user_id is None:
+            if self._settings.require_user and not neutral:
+                raise MissingUserError
+            return None, None, ()
+        profile = self._read(user_id)
+        return user_id, profile, profile.preferences if profile else ()
+
+    def _read(self, user_id: str) -> Profile | None:
+        if self._profiles is None:
+            raise InvalidParameterError(
+                "user_id", "...", "left out: this engine was made without profiles="
+            )
+        try:
+            return self._profiles.get(user_id)
+        except UnknownUserError:
+            if self._settings.unknown_user == "neutral":
+                return None
+            raise
+        except PersonaJudgeError:
+            raise
+        except Exception as error:
+            # A ValueError out of somebody's store must not reach a caller that swallows those.
+            raise ProfileStoreUnavailableError(
+                f"the profile store failed with {type(error).__name__}; nothing was generated"
+            ) from error
+
+    def _split(self, preferences: tuple[Preference, ...]) -> Split:
+        if not preferences:
+            return Split(a=(), b=())
+        call = SplitCall(count_tokens=self.prompts.count_tokens, now=datetime.now(timezone.utc))
+        split = self._settings.splitter(preferences, call)
+        if not isinstance(split, Split):
+            raise InvalidParameterError(
+                "splitter", type(split).__name__, "one that returns a Split"
+            )
+        return split
+
+    def _params(self, params: SamplingParams, prompt_tokens: int) -> SamplingParams:
+        resolved = params.resolved(self._defaults)
+        asked = resolved.max_new_tokens or 1
+        if self._context_window is None:
+            return resolved
+        room = self._context_window - prompt_tokens
+        if params.max_new_tokens is None and 0 < room < asked:
+            # Nobody asked for the default's length: use what room there is.
+            return replace(resolved, max_new_tokens=room)
+        if asked > room:
+            raise ContextOverflowError(prompt_tokens, asked, self._context_window)
+        return resolved
+
+
+def _fingerprint(
+    user_id: str | None,
+    split: Split,
+    turns: tuple[int, int],
+    rule: Rule,
+    num_draft_tokens: int,
+    placement: Placement,
+) -> str:
+    if not split.a and not split.b:
+        return NEUTRAL_FINGERPRINT
+    # The user is in it, so that two users of one taste do not share a cached answer either.
+    texts = [[p.text for p in side] for side in (split.a, split.b)]
+    facts = [user_id, texts, turns, rule, num_draft_tokens, placement]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+PrepareCall: TypeAlias = Callable[[Request], PreparedCall]
