@@ -37,6 +37,15 @@ def check_text(name: str, value: object, max_length: int) -> str:
     return value
 
 
+def _check_moment(name: str, value: object) -> None:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise InvalidPreferenceError(name, value, "a time with a time zone")
+    try:
+        value.astimezone(timezone.utc)
+    except OverflowError:
+        raise InvalidPreferenceError(name, value, "within the years 1 to 9999 in UTC") from None
+
+
 def check_user_id(value: object) -> str:
     """Return `value` if it can name a user: 1 to 255 characters, no NUL, no lone surrogate."""
     return check_text("user_id", value, MAX_USER_ID_LENGTH)
@@ -88,17 +97,8 @@ class Preference:
         if isinstance(self.opposes, str) or not all(isinstance(o, str) for o in self.opposes):
             raise InvalidPreferenceError("opposes", self.opposes, "a set of preference ids")
         object.__setattr__(self, "opposes", frozenset(self.opposes))
-        if self.expires_at is not None and (
-            not isinstance(self.expires_at, datetime) or self.expires_at.tzinfo is None
-        ):
-            raise InvalidPreferenceError("expires_at", self.expires_at, "a time with a time zone")
         if self.expires_at is not None:
-            try:
-                self.expires_at.astimezone(timezone.utc)
-            except OverflowError:
-                raise InvalidPreferenceError(
-                    "expires_at", self.expires_at, "within the years 1 to 9999 in UTC"
-                ) from None
+            _check_moment("expires_at", self.expires_at)
 
     def in_force(self, now: datetime | None = None) -> bool:
         """Tell whether it counts at `now` (default: the present): active and not expired."""

@@ -28,13 +28,11 @@ def parse_url(text: str | URL) -> URL:
         InvalidParameterError: not a database URL, or one of an asynchronous driver.
         MissingDependencyError: the database's driver is not installed.
     """
-    # No message shows what was given: a mistyped URL still holds the password.
-    expected = "a URL such as 'sqlite:///profiles.db'"
     try:
         url = make_url(text)
         asynchronous = url.get_dialect().is_async
     except (ArgumentError, ValueError):
-        raise InvalidParameterError("url_or_engine", "***", expected) from None
+        raise _bad_url() from None
     except ModuleNotFoundError as error:
         raise MissingDependencyError("postgres", error.name) from None
     if asynchronous:
@@ -68,8 +66,15 @@ def open_engine(url: URL) -> Engine:
         )
     except ModuleNotFoundError as error:
         raise MissingDependencyError("postgres", error.name) from None
+    except ArgumentError:
+        raise _bad_url() from None
     event.listen(engine, "connect", _set_up_sqlite)
     return engine
+
+
+def _bad_url() -> InvalidParameterError:
+    # Does not show what was given: a mistyped URL still holds the password.
+    return InvalidParameterError("url_or_engine", "***", "a URL such as 'sqlite:///profiles.db'")
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:

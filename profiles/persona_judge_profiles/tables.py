@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -113,7 +114,7 @@ class PreferenceRow(Base):
     id: Mapped[str] = mapped_column(Name, primary_key=True)
     position: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
-    weight: Mapped[float]
+    weight: Mapped[float] = mapped_column(Double())
     kind: Mapped[str] = mapped_column(String(16))
     dimension: Mapped[str | None] = mapped_column(String(255))
     active: Mapped[bool]

@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("id", NAME, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("weight", sa.Float(), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("dimension", sa.String(255)),
         sa.Column("active", sa.Boolean(), nullable=False),
