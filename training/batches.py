@@ -1,0 +1,103 @@
+"""Turns dialogues into batches of token ids, targets and positions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from training.corpus import Dialogue, stream
+from training.tokenizer import END
+
+IGNORED = -100
+GUEST_TOKENS = 3
+"""So many first tokens of a guest piece bear no loss."""
+_CHUNK = 2048
+_MAX_TOKENS = 900
+_LONGEST_GAP = 1600
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One sample: ids, targets (shifted by the loss, not here) and positions."""
+
+    ids: list[int]
+    labels: list[int]
+    positions: list[int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded samples; pads need no mask, since attention is causal."""
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor
+
+
+def encode(
+    dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: random.Random
+) -> Encoded:
+    """Encode a dialogue; only the answer bears loss, without the starts of guest pieces.
+
+    Positions get a random gap somewhere in the prompt at times, so that distances occur that
+    are far longer than the samples are.
+    """
+    prompt = tokenizer.apply_chat_template(
+        dialogue.messages,
+        tools=list(dialogue.tools) or None,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    core = tokenizer.backend_tokenizer
+    prompt_ids = core.encode(prompt, add_special_tokens=False).ids
+    ids = list(prompt_ids)
+    labels = [IGNORED] * len(prompt_ids)
+    for piece in dialogue.pieces:
+        part = core.encode(piece.text, add_special_tokens=False).ids
+        ids += part
+        free = GUEST_TOKENS if piece.guest else 0
+        labels += [IGNORED] * min(free, len(part)) + part[free:]
+    end = tokenizer.convert_tokens_to_ids(END)
+    ids.append(end)
+    labels.append(end)
+    positions = list(range(len(ids)))
+    if rng.random() < 0.35:
+        cut = rng.randrange(1, len(prompt_ids))
+        gap = rng.randint(1, _LONGEST_GAP)
+        positions = [p if p < cut else p + gap for p in positions]
+    return Encoded(ids, labels, positions)
+
+
+def _pad(samples: list[Encoded], pad: int) -> Batch:
+    width = max(len(sample.ids) for sample in samples)
+    ids, labels, positions = [], [], []
+    for sample in samples:
+        rest = width - len(sample.ids)
+        last = sample.positions[-1]
+        ids.append(sample.ids + [pad] * rest)
+        labels.append(sample.labels + [IGNORED] * rest)
+        positions.append(sample.positions + list(range(last + 1, last + 1 + rest)))
+    return Batch(torch.tensor(ids), torch.tensor(labels), torch.tensor(positions))
+
+
+def batches(tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int) -> Iterator[Batch]:
+    """Draw batches of about ``tokens`` padded tokens, samples of like length together."""
+    source = stream(seed)
+    rng = random.Random(seed + 1)
+    pad = tokenizer.pad_token_id
+    while True:
+        chunk = [encode(next(source), tokenizer, rng) for _ in range(_CHUNK)]
+        chunk = [sample for sample in chunk if len(sample.ids) <= _MAX_TOKENS]
+        chunk.sort(key=lambda sample: len(sample.ids))
+        groups: list[list[Encoded]] = [[]]
+        for sample in chunk:
+            if (len(groups[-1]) + 1) * len(sample.ids) > tokens and groups[-1]:
+                groups.append([])
+            groups[-1].append(sample)
+        rng.shuffle(groups)
+        for group in groups:
+            yield _pad(group, pad)
