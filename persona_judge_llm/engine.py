@@ -114,7 +114,9 @@ class PersonaJudge:
             sampling_defaults(model),
             self.language_model.context_window,
         )
-        self._runner = Runner(self.language_model, tokenizer, eos_token_ids(model, tokenizer), loop)
+        self._runner = Runner(
+            self.language_model, self._detokenize, eos_token_ids(model, tokenizer), loop
+        )
         self._pool = ThreadPoolExecutor(ASYNC_CALLS_AT_ONCE, thread_name_prefix="persona-judge")
 
     @classmethod
@@ -299,6 +301,13 @@ class PersonaJudge:
     def __deepcopy__(self, memo: dict[int, Any]) -> "PersonaJudge":
         """Return itself: frameworks copy what they hold, and weights exist once."""
         return self
+
+    def _detokenize(self, token_ids: list[int]) -> str:
+        # Cleaning up spaces would change text that a stream has shown already.
+        text = self.tokenizer.decode(
+            token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return str(text)
 
     def _check_open(self) -> None:
         if self._closed.is_set():

@@ -1,6 +1,7 @@
 """Chat messages, tools and preferences as plain checked data, before any template sees them."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from persona_judge_llm.preferences import Preference
 from persona_judge_llm.requests import Messages, Placement
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 Message = dict[str, Any]
 
@@ -100,6 +103,22 @@ def merge_neighbours(messages: Sequence[Message]) -> list[Message]:
         else:
             merged.append(message)
     return merged
+
+
+def arguments_as_json(messages: Sequence[Message]) -> list[Message]:
+    """Turn the arguments of tool calls back into JSON text, which some templates expect."""
+
+    def as_json(call: dict[str, Any]) -> dict[str, Any]:
+        function = call["function"]
+        arguments = function["arguments"]
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        return {**call, "function": {**function, "arguments": arguments}}
+
+    return [
+        {**m, "tool_calls": [as_json(call) for call in m["tool_calls"]]} if "tool_calls" in m else m
+        for m in messages
+    ]
 
 
 def map_strings(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401
@@ -214,6 +233,7 @@ def _plain(name: str, value: object) -> Any:  # noqa: ANN401
 def _text(name: str, text: object) -> str:
     if not isinstance(text, str):
         raise InvalidPromptError(name, type(text), "a string")
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-        raise InvalidPromptError(name, str, "valid Unicode without NUL or lone surrogates")
+    if _UNUSABLE.search(text):
+        shown = f"text of {len(text)} characters"
+        raise InvalidPromptError(name, shown, "valid Unicode without NUL or lone surrogates")
     return str(text)

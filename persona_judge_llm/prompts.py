@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from persona_judge_llm.errors import InvalidPromptError
 from persona_judge_llm.messages import (
     Message,
+    arguments_as_json,
     check_messages,
     check_tools,
     compose,
@@ -71,7 +72,7 @@ class PromptBuilder:
             "parameters": {"type": "object", "properties": {}, "required": []},
         }
         self._takes_tools = self._shows([user], [{"type": "function", "function": tool}])
-        self._seams = Seams(self._tokenizer, self._template)
+        self._seams = Seams(self._tokenizer, self._template or _source(tokenizer.chat_template))
 
     def build(
         self,
@@ -98,7 +99,9 @@ class PromptBuilder:
         schemas = check_tools(tools)
         if schemas and not self._takes_tools:
             raise InvalidPromptError(
-                "tools", len(schemas), "left out: the chat template of this model has no tools"
+                "tools",
+                [schema["function"]["name"] for schema in schemas],
+                "None: the chat template of this model has no place for them",
             )
         if self._folds:
             chat = fold_system(chat)
@@ -109,6 +112,11 @@ class PromptBuilder:
             ids = self._seams.encode(self._rendered(chat, schemas), seams)
             return BuiltPrompt(tuple(ids), str(self._tokenizer.decode(ids)))
 
+    @property
+    def supports_tools(self) -> bool:
+        """Whether the chat template renders tools."""
+        return self._takes_tools
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens `text` takes, read as text."""
         with self._lock:
@@ -117,7 +125,12 @@ class PromptBuilder:
 
     def _rendered(self, chat: list[Message], tools: list[dict[str, Any]] | None) -> str:
         try:
-            return self._render(chat, tools)
+            try:
+                return self._render(chat, tools)
+            except Exception:
+                if not any("tool_calls" in m for m in chat):
+                    raise
+                return self._render(arguments_as_json(chat), tools)
         except Exception as error:  # a template is a program of the model's author
             raise InvalidPromptError(
                 "messages",
@@ -139,7 +152,7 @@ class PromptBuilder:
         """Tell whether the template renders the probe in `chat` or `tools`."""
         try:
             return _PROBE in self._render(chat, tools)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it raises, it does not show the probe)
             return False
 
     def _plain_template(self) -> str:
@@ -147,3 +160,8 @@ class PromptBuilder:
         bos = self._tokenizer.bos_token_id
         begins = bos is not None and self._tokenizer.encode("x")[:1] == [bos]
         return ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
+
+
+def _source(template: str | dict[str, str]) -> str:
+    """Return the text of a tokenizer's template, or of all its templates."""
+    return template if isinstance(template, str) else "\0".join(template.values())

@@ -7,7 +7,7 @@ from persona_judge_llm.decoding.answer import Answer
 from persona_judge_llm.decoding.dual import DualDecoding
 from persona_judge_llm.decoding.reference import ReferenceDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask, Decoding
-from persona_judge_llm.decoding.text_stream import Detokenizer
+from persona_judge_llm.decoding.text_stream import Detokenize
 from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.requests import StopCheck
@@ -25,12 +25,12 @@ class Runner:
     def __init__(
         self,
         model: LanguageModel,
-        tokenizer: Detokenizer,
+        detokenize: Detokenize,
         eos_token_ids: Collection[int],
         loop: Loop,
     ) -> None:
         self._model = model
-        self._tokenizer = tokenizer
+        self._detokenize = detokenize
         self._eos = frozenset(eos_token_ids)
         self._loop = loop
 
@@ -42,7 +42,7 @@ class Runner:
         The last chunk of a call carries its `Generation`. `cancelled` is asked before each step.
         """
         tasks = [call.task() for call in calls]
-        answers = [Answer(task, self._tokenizer, self._eos) for task in tasks]
+        answers = [Answer(task, self._detokenize, self._eos) for task in tasks]
         chunked = [0] * len(tasks)
         decoding = self._decoding(tasks)
 

@@ -176,7 +176,7 @@ class RowParams:
 
     def select(self, rows: Tensor) -> "RowParams":
         """Return the parameters of some rows, in the order of `rows` (repeats allowed)."""
-        chosen = {
+        chosen: dict[str, Any] = {
             f.name: value[rows] if isinstance(value := getattr(self, f.name), Tensor) else value
             for f in dataclasses.fields(self)
         }

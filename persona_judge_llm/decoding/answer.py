@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from persona_judge_llm.decoding.tasks import DecodedToken, DecodeTask
-from persona_judge_llm.decoding.text_stream import Detokenizer, TextStream
+from persona_judge_llm.decoding.text_stream import Detokenize, TextStream
 from persona_judge_llm.trace import FinishReason, Side, TokenTrace
 
 _OTHER: dict[Side, Side] = {"A": "B", "B": "A"}
@@ -13,10 +13,10 @@ class Answer:
     """Collects the tokens of one task until end of sequence, a stop string or the length limit."""
 
     def __init__(
-        self, task: DecodeTask, tokenizer: Detokenizer, eos_token_ids: Collection[int]
+        self, task: DecodeTask, detokenize: Detokenize, eos_token_ids: Collection[int]
     ) -> None:
         self.finish_reason: FinishReason | None = None
-        self._stream = TextStream(tokenizer, task.params.stop)
+        self._stream = TextStream(detokenize, task.params.stop)
         self._max_new_tokens = task.params.max_new_tokens or 0
         self._eos = frozenset(eos_token_ids)
         self._tokens: list[DecodedToken] = []

@@ -150,7 +150,9 @@ class DualDecoding:
 
     def _seat_rows(self) -> None:
         """Give each living task its rows: A's, and B's behind it where there is one."""
-        row_a, row_b, row_task = [], [], []
+        row_a: list[int] = []
+        row_b: list[int] = []
+        row_task: list[int] = []
         for place, index in enumerate(self._alive):
             row_a.append(len(row_task))
             row_task.append(place)

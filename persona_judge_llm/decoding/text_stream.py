@@ -1,37 +1,27 @@
 """From token ids to text that may be shown: whole characters, and never a part of a stop string."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MAX_PIECES_PER_CHARACTER = 8
 
 
-class Detokenizer(Protocol):
-    """What is needed of a tokenizer."""
-
-    def decode(
-        self,
-        token_ids: list[int],
-        *,
-        skip_special_tokens: bool,
-        clean_up_tokenization_spaces: bool,
-    ) -> str:
-        """Return the text of token ids."""
-        ...
+Detokenize: TypeAlias = Callable[[list[int]], str]
+"""Returns the text of token ids, without special tokens and with every space as it is."""
 
 
 class TextStream:
     """Turns one text's tokens into pieces, as they come."""
 
-    def __init__(self, tokenizer: Detokenizer, stop: Sequence[str]) -> None:
+    def __init__(self, detokenize: Detokenize, stop: Sequence[str]) -> None:
         self.text = ""
         """All that was released so far."""
         self.stop_sequence: str | None = None
         """The stop string that ended the text, once one did."""
         self.pieces: list[str] = []
         """The characters that each token completed, stop strings included."""
-        self._tokenizer = tokenizer
+        self._detokenize = detokenize
         self._stop = tuple(stop)
         self._ids: list[int] = []
         # Tokens from `_context` to `_shown` are decoded again with what is new, so that
@@ -54,8 +44,8 @@ class TextStream:
         return self._release(rest, final=True)
 
     def _new_characters(self, *, final: bool) -> str:
-        known = self._decode(self._ids[self._context : self._shown])
-        both = self._decode(self._ids[self._context :])
+        known = self._detokenize(self._ids[self._context : self._shown])
+        both = self._detokenize(self._ids[self._context :])
         unfinished = both.endswith(REPLACEMENT)
         if unfinished and final:
             both = both.rstrip(REPLACEMENT)
@@ -63,12 +53,6 @@ class TextStream:
             return ""
         self._context, self._shown = self._shown, len(self._ids)
         return both[len(known) :]
-
-    def _decode(self, token_ids: list[int]) -> str:
-        # Cleaning up spaces would change text that was shown already.
-        return self._tokenizer.decode(
-            token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
 
     def _release(self, characters: str, *, final: bool) -> str:
         if self.stop_sequence is not None:

@@ -58,7 +58,7 @@ class HuggingFaceModel:
     @property
     def device(self) -> torch.device:
         """Where the embeddings are."""
-        return self.model.get_input_embeddings().weight.device
+        return torch.device(self.model.get_input_embeddings().weight.device)
 
     @property
     def can_rewind(self) -> bool:

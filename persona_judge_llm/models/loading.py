@@ -60,7 +60,8 @@ def load(
         raise ModelLoadError(f"cannot load the model {str(model_id)!r}: {error}") from error
     if target.type == "cpu" and model.dtype == torch.float16:
         model = model.float()
-    return model.to(target), tokenizer
+    model.to(target)  # type: ignore[arg-type]  # upstream wraps `to` without its types
+    return model, tokenizer
 
 
 def _check_folder(path: Path) -> None:

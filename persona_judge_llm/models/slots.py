@@ -119,11 +119,12 @@ class SlotCache(Cache):
     """The cache of all layers."""
 
     def __init__(self, num_layers: int, slots: Slots) -> None:
-        super().__init__(layers=[SlotLayer(slots) for _ in range(num_layers)])
+        self._slot_layers = [SlotLayer(slots) for _ in range(num_layers)]
+        super().__init__(layers=[*self._slot_layers])
 
     def keep(self, rows: Tensor) -> None:
         """Keep only these rows in every layer."""
-        for layer in self.layers:
+        for layer in self._slot_layers:
             layer.keep(rows)
 
 
