@@ -1,0 +1,14 @@
+"""Persona-judge decoding as a LlamaIndex LLM: `PersonaJudgeLLM`."""
+
+from persona_judge_llm.errors import MissingDependencyError
+
+try:
+    import llama_index.core  # noqa: F401
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("llama_index"):
+        raise
+    raise MissingDependencyError("llama-index", "llama-index-core") from error
+
+from llama_index_persona_judge.llms import PersonaJudgeLLM
+
+__all__ = ["PersonaJudgeLLM"]

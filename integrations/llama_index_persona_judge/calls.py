@@ -1,0 +1,173 @@
+"""One public call: prepared in silence, announced once, closed as soon as its reader leaves.
+
+LlamaIndex tells its observers the arguments of every LLM call: events and callbacks through
+`llm_chat_callback`, spans through a class hook that wraps the public methods. The decorators here
+stand outside of both. They settle user, profile and prompts first, take what is personal out of
+the arguments, and then let a copy of the LLM that carries the prepared call run under exactly one
+event and one span. A call that is refused is announced to nobody.
+"""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from llama_index.core.instrumentation import (  # type: ignore[attr-defined]
+    DISPATCHER_SPAN_DECORATED_ATTR,
+    get_dispatcher,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+
+from llama_index_persona_judge.messages import to_messages, to_text
+from llama_index_persona_judge.parameters import PERSONAL
+from persona_judge_llm.planning import PreparedCall
+from persona_judge_llm.requests import Prompt
+from persona_judge_llm.trace import Chunk
+
+if TYPE_CHECKING:
+    from llama_index_persona_judge.llms import PersonaJudgeLLM
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+T = TypeVar("T")
+
+_dispatcher = get_dispatcher(__name__)
+
+
+class RunningCall:
+    """A prepared call, and the stream of its answer once that is open."""
+
+    def __init__(self, prepared: PreparedCall) -> None:
+        self.prepared = prepared
+        self.reads_tool_calls = bool(prepared.request.tools)
+        self._stream: Generator[Any, None, None] | AsyncGenerator[Any, None] | None = None
+
+    def stream(
+        self, chunks: Generator[Chunk, None, None], translate: Callable[[Chunk], T | None]
+    ) -> Generator[T, None, None]:
+        """Translate chunks as they come, leaving out those that translate to None."""
+        self._stream = chunks
+        return (item for chunk in chunks if (item := translate(chunk)) is not None)
+
+    def astream(
+        self, chunks: AsyncGenerator[Chunk, None], translate: Callable[[Chunk], T | None]
+    ) -> AsyncGenerator[T, None]:
+        """Translate chunks as they come, leaving out those that translate to None."""
+        self._stream = chunks
+        return (item async for chunk in chunks if (item := translate(chunk)) is not None)
+
+    def close(self) -> None:
+        """Stop the decoder of a stream."""
+        if isinstance(self._stream, Generator):
+            self._stream.close()
+
+    async def aclose(self) -> None:
+        """Stop the decoder of an asynchronous stream."""
+        if isinstance(self._stream, AsyncGenerator):
+            await self._stream.aclose()
+
+
+class _Kind(NamedTuple):
+    """What chats and completions differ in."""
+
+    callback: Callable[..., Any]
+    subject: str
+    translate: Callable[[Any], Prompt]
+
+
+_CHAT = _Kind(llm_chat_callback, "messages", to_messages)
+_COMPLETION = _Kind(llm_completion_callback, "prompt", to_text)
+
+
+def chat_call(method: Method) -> Method:
+    """Make a method that answers `self._call` a public chat method."""
+    return _announced(method, _CHAT)
+
+
+def completion_call(method: Method) -> Method:
+    """Make a method that answers `self._call` a public completion method."""
+    return _announced(method, _COMPLETION)
+
+
+def _announced(method: Method, kind: _Kind) -> Method:
+    signature = inspect.signature(method)
+    wrap = _asynchronous if inspect.iscoroutinefunction(method) else _synchronous
+    call = wrap(_dispatcher.span(kind.callback()(method)), kind)
+    functools.update_wrapper(call, method)
+    # The callback leaves a mark in `__wrapped__` that is no function: signatures stop before it.
+    del call.__wrapped__
+    call.__signature__ = signature
+    # The class hook would put a second span around this one, which shows every argument.
+    setattr(call, DISPATCHER_SPAN_DECORATED_ATTR, True)
+    return cast("Method", call)
+
+
+def _synchronous(announced: Any, kind: _Kind) -> Any:
+    def call(llm: "PersonaJudgeLLM", *args: Any, **kwargs: Any) -> Any:
+        if not _named_once(kind, args, kwargs):
+            return announced.__get__(llm)(*args, **kwargs)
+        running = _prepared(llm, kind, args, kwargs)
+        result = announced.__get__(running)(*args, **_shown(kwargs))
+        if isinstance(result, Generator):
+            return _until_closed(result, running._call)  # noqa: SLF001
+        return result
+
+    return call
+
+
+def _asynchronous(announced: Any, kind: _Kind) -> Any:
+    async def run(prepare: Callable[[], "PersonaJudgeLLM"], args: Any, kwargs: Any) -> Any:
+        # In a thread: reading a profile and tokenising a long prompt would hold up the loop.
+        running = await asyncio.to_thread(prepare)
+        result = await announced.__get__(running)(*args, **_shown(kwargs))
+        if isinstance(result, AsyncGenerator):
+            return _until_aclosed(result, running._call)  # noqa: SLF001
+        return result
+
+    def call(llm: "PersonaJudgeLLM", *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        if not _named_once(kind, args, kwargs):
+            return cast("Coroutine[Any, Any, Any]", announced.__get__(llm)(*args, **kwargs))
+        # The ambient user is the one at this call: the coroutine may be awaited anywhere.
+        prepare = functools.partial(copy_context().run, _prepared, llm, kind, args, kwargs)
+        return run(prepare, args, kwargs)
+
+    return call
+
+
+def _prepared(
+    llm: "PersonaJudgeLLM", kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> "PersonaJudgeLLM":
+    """Return a copy that carries the call: user, profile and prompts settled now."""
+    prompt = kind.translate(args[0] if args else kwargs[kind.subject])
+    own = (kind.subject, "formatted")
+    arguments = {name: value for name, value in kwargs.items() if name not in own}
+    return llm._carrying(prompt, arguments)  # noqa: SLF001
+
+
+def _named_once(kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether the subject is there once; else LlamaIndex's decorator raises what it does."""
+    return bool(args) != (kind.subject in kwargs)
+
+
+def _shown(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name not in PERSONAL}
+
+
+def _until_closed(shown: Generator[T, None, None], call: RunningCall) -> Generator[T, None, None]:
+    try:
+        yield from shown
+    finally:
+        call.close()
+
+
+async def _until_aclosed(
+    shown: AsyncGenerator[T, None], call: RunningCall
+) -> AsyncGenerator[T, None]:
+    try:
+        async for item in shown:
+            yield item
+    finally:
+        # A generator that is left half-way leaves the ones within it to the garbage collector.
+        await shown.aclose()
+        await call.aclose()

@@ -1,0 +1,109 @@
+"""From keyword arguments of a call to the engine's `Request`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
+from persona_judge_llm.requests import (
+    Prompt,
+    Request,
+    check_num_draft_tokens,
+    check_placement,
+    check_rule,
+    check_turns,
+)
+from persona_judge_llm.sampling import SamplingParams
+from persona_judge_llm.scope import resolve_user
+
+SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
+DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement")
+SETTINGS: Final = ("max_tokens", *SAMPLING, *DECODING)
+"""Fields of the LLM that a call may override."""
+PERSONAL: Final = frozenset({"user_id", "preferences"})
+"""What no event, span or callback may see."""
+_TOOLS: Final = ("tools", "tool_choice", "tool_required")
+# For providers behind HTTP; LlamaIndex's DocumentContextExtractor passes them to every LLM.
+_IGNORED: Final = ("extra_headers",)
+_KNOWN: Final = (
+    *sorted(PERSONAL),
+    "persona",
+    "max_new_tokens",
+    "logit_bias",
+    *SETTINGS,
+    *_TOOLS,
+)
+
+
+def to_request(
+    prompt: Prompt,
+    arguments: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    bound_user: str | None,
+) -> Request:
+    """Settle whose call this is and how it is decoded, at the moment of the call.
+
+    Args:
+        prompt: a text or the engine's messages.
+        arguments: of the call; what is None counts as left out.
+        settings: the LLM's own, for what the call leaves out.
+        bound_user: the user of the copy that was called.
+
+    Raises:
+        PersonaJudgeError: an argument that is unknown or cannot be used, named.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    for name in given:
+        if name not in _KNOWN and name not in _IGNORED:
+            raise InvalidParameterError("argument", name, f"one of {_KNOWN}")
+    user_id, neutral = given.get("user_id"), False
+    if "preferences" not in given:
+        user_id, neutral = resolve_user(user_id, bound_user)
+    return Request(
+        prompt,
+        user_id=user_id,
+        preferences=given.get("preferences"),
+        params=sampling_params({**settings, **given}, _max_tokens(given)),
+        persona=False if neutral else given.get("persona", True),
+        tools=_tools(given),
+        **{name: given.get(name, settings.get(name)) for name in DECODING},
+    )
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that no call could use, by name."""
+    sampling_params(settings)
+    check_rule(settings["rule"])
+    check_num_draft_tokens(settings["num_draft_tokens"])
+    check_placement(settings["placement"])
+    if settings["turns"] is not None:
+        check_turns(settings["turns"])
+
+
+def sampling_params(values: Mapping[str, Any], max_tokens: int | None = None) -> SamplingParams:
+    """Return the sampling parameters among `values`; `max_tokens` overrides the one in there."""
+    chosen = {name: values[name] for name in SAMPLING if values.get(name) is not None}
+    return SamplingParams(
+        **chosen,
+        logit_bias=values.get("logit_bias"),
+        max_new_tokens=values.get("max_tokens") if max_tokens is None else max_tokens,
+    )
+
+
+def _max_tokens(given: Mapping[str, Any]) -> int | None:
+    if "max_tokens" in given and "max_new_tokens" in given:
+        raise InvalidParameterError(
+            "max_new_tokens", given["max_new_tokens"], "left out beside max_tokens"
+        )
+    limit: int | None = given.get("max_new_tokens", given.get("max_tokens"))
+    return limit
+
+
+def _tools(given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+    choice = given.get("tool_choice", "auto")
+    if given.get("tool_required") or choice not in ("auto", "none"):
+        raise UnsupportedModelError(
+            "the model may call tools but cannot be made to: leave out tool_required and any "
+            "tool_choice but 'auto' and 'none'; for structured prediction construct the LLM with "
+            "pydantic_program_mode='llm'"
+        )
+    return None if choice == "none" else given.get("tools") or None
