@@ -14,8 +14,8 @@ hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# The bundled model is small: more threads than this only get into each other's way.
-torch.set_num_threads(min(4, os.cpu_count() or 1))
+# The models of the tests are small: waiting for a second thread costs more than it gives.
+torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
