@@ -121,7 +121,9 @@ def _plan(
     return units + [("plain", False)] * max(0, count - len(units))
 
 
-def _with_emoji(pieces: list[Piece], family: Family, rng: random.Random, guest: bool) -> list[Piece]:
+def _with_emoji(
+    pieces: list[Piece], family: Family, rng: random.Random, guest: bool
+) -> list[Piece]:
     """Put emoji after sentences, never after a bullet's dash or an intro."""
     places = [i for i, piece in enumerate(pieces) if piece.text[-1:] in ".!?"]
     marked = {i for i in places if rng.random() < (0.4 if guest else 0.6)} or {rng.choice(places)}

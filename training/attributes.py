@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 DIMENSIONS: tuple[str, ...] = (
     "helpful",
@@ -137,7 +138,7 @@ def well_formed(text: str, lexicon: frozenset[str] | None = None) -> bool:
             return False
         if len(tokens) < 2 and part.rstrip(".!") not in {"Hello", "Yes", "No", "Hi"}:
             return False
-        pairs = zip(tokens, tokens[1:], strict=False)
+        pairs = pairwise(tokens)
         if any(a == b and a not in {"ha", "that", "had"} for a, b in pairs):
             return False
         if lexicon is not None and any(token not in lexicon for token in tokens):

@@ -38,9 +38,7 @@ class Batch:
     positions: torch.Tensor
 
 
-def encode(
-    dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: random.Random
-) -> Encoded:
+def encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> Encoded:
     """Encode a dialogue; only the answer bears loss, without the starts of guest pieces.
 
     Positions get a random gap somewhere in the prompt at times, so that distances occur that

@@ -136,7 +136,7 @@ def passage(rng: random.Random, count: int, held_out: bool = False) -> Passage:
         if sentence in used or subject in subjects:
             continue
         if not held_out and rng.random() < 0.2:
-            lower = template[0] == "T" or fields["E"].startswith("The ") and template[1] == "E"
+            lower = template[0] == "T" or (fields["E"].startswith("The ") and template[1] == "E")
             head = sentence.split(" is ")[0] if " is " in sentence else " ".join(
                 sentence.split()[: rng.choice((2, 3, 4))]
             )  # fmt: skip

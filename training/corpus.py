@@ -155,9 +155,7 @@ def _state(
     if messages[0]["role"] != "system" and shape < 0.14:
         messages = [{"role": "system", "content": rng.choice(OPERATOR_TEXTS)}, *messages]
     texts = tuple(wording(name, rng) for name in dimensions)
-    shown = [
-        text + "." if rng.random() < 0.15 and text[-1] not in ".!" else text for text in texts
-    ]
+    shown = [text + "." if rng.random() < 0.15 and text[-1] not in ".!" else text for text in texts]
     placement = "last" if rng.random() < 0.15 else "system"
     return with_preferences(messages, shown, placement), texts
 

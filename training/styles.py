@@ -8,8 +8,16 @@ from training.content import Family
 
 WRAPS: dict[str, tuple[str, ...]] = {
     "plain": (
-        "{C}.", "{C}.", "{C}.", "You could {c}.", "It helps to {c}.", "A good idea is to {c}.",
-        "Try to {c}.", "You can also {c}.", "Another option is to {c}.", "Remember to {c}.",
+        "{C}.",
+        "{C}.",
+        "{C}.",
+        "You could {c}.",
+        "It helps to {c}.",
+        "A good idea is to {c}.",
+        "Try to {c}.",
+        "You can also {c}.",
+        "Another option is to {c}.",
+        "Remember to {c}.",
     ),
     "helpful": (
         "As a next step, {c}.",

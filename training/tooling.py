@@ -16,8 +16,16 @@ _QUERY_WORDS = ("cheap flights", "red shoes", "jazz music", "apple trees", "wint
 _LANGUAGES = ("French", "Spanish", "German", "Italian", "Greek", "Polish", "Latin")
 _OBJECTS = ("order", "ticket", "invoice", "book", "parcel", "account", "product", "song", "user",
             "flight", "file", "recipe", "room", "stock", "route", "note")  # fmt: skip
-_ACTIONS = (("check", "Check"), ("find", "Find"), ("get", "Get"), ("lookup", "Look up"),
-            ("show", "Show"), ("open", "Open"), ("track", "Track"), ("delete", "Delete"))
+_ACTIONS = (
+    ("check", "Check"),
+    ("find", "Find"),
+    ("get", "Get"),
+    ("lookup", "Look up"),
+    ("show", "Show"),
+    ("open", "Open"),
+    ("track", "Track"),
+    ("delete", "Delete"),
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ _KINDS: tuple[_Kind, ...] = (
 )  # fmt: skip
 
 
-def _value(kind: str, rng: random.Random) -> Any:
+def _value(kind: str, rng: random.Random) -> int | str:
     if kind == "int":
         return rng.randint(1, 10 ** rng.choice((1, 2, 2, 3, 4)))
     if kind == "city":
@@ -174,8 +182,7 @@ def tool_task(rng: random.Random, held_out: bool = False) -> ToolTask:
     others = [
         tool
         for tool in offer(rng, rng.choice((1, 1, 2)))
-        if tool["function"]["name"] != label
-        and tool["function"]["description"] != kind.description
+        if tool["function"]["name"] != label and tool["function"]["description"] != kind.description
     ]
     others = others[: rng.choice((0, 1, 2))]
     tools = [definition, *others]
@@ -193,5 +200,7 @@ def tool_result(rng: random.Random) -> str:
     if roll < 0.75:
         return pseudo_word(rng).lower()
     if roll < 0.9:
-        return f"{name(rng)} is {rng.choice(('ready', 'on the way', 'not found', 'open', 'closed'))}"
+        return (
+            f"{name(rng)} is {rng.choice(('ready', 'on the way', 'not found', 'open', 'closed'))}"
+        )
     return f'{{"{rng.choice(("result", "value", "status"))}": {rng.randint(0, 999)}}}'
