@@ -17,19 +17,19 @@ class _Neutral:
 
 
 NEUTRAL: Final = _Neutral()
-_ambient: ContextVar[str | _Neutral | None] = ContextVar("persona_judge_user", default=None)
 
 
 class _Scope:
-    """Sets the ambient user while open; usable with `with` in sync and async code."""
+    """Sets the ambient user while open; usable with `with` in sync and async code.
+
+    Keeps nothing itself, so one scope object may be open many times, in many threads.
+    """
 
     def __init__(self, value: str | _Neutral) -> None:
-        self._value = value
-        self._outer: list[str | _Neutral | None] = []
+        self.value = value
 
     def __enter__(self) -> None:
-        self._outer.append(_ambient.get())
-        _ambient.set(self._value)
+        _open.set((*_open.get(), self))
 
     def __exit__(
         self,
@@ -37,11 +37,16 @@ class _Scope:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Set, not reset: a generator may leave its scope in another context than it entered it
-        # in, where a token would be refused. There the scope is not open and nothing is owed.
-        outer = self._outer.pop()
-        if _ambient.get() is self._value:
-            _ambient.set(outer)
+        # Taken out, not reset: generators may leave their scopes in another order than they
+        # entered them, or in another context, where this scope is not open and nothing is owed.
+        scopes = _open.get()
+        for i in reversed(range(len(scopes))):
+            if scopes[i] is self:
+                _open.set(scopes[:i] + scopes[i + 1 :])
+                return
+
+
+_open: ContextVar[tuple[_Scope, ...]] = ContextVar("persona_judge_scopes", default=())
 
 
 def use_user(user_id: str) -> _Scope:
@@ -69,7 +74,8 @@ def resolve_user(explicit: str | None, bound: str | None = None) -> tuple[str | 
     """
     if explicit is not None:
         return check_user_id(explicit), False
-    ambient = _ambient.get()
+    scopes = _open.get()
+    ambient = scopes[-1].value if scopes else None
     if isinstance(ambient, _Neutral):
         return None, True
     return (check_user_id(bound) if bound is not None else ambient), False
