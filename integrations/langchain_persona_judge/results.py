@@ -1,0 +1,130 @@
+"""What the engine returns, in LangChain's words."""
+
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
+
+from persona_judge_llm.tool_calls import parse_tool_calls, shown_length
+from persona_judge_llm.trace import Chunk, Generation
+
+
+def usage_metadata(generation: Generation) -> UsageMetadata:
+    """Return the tokens of a call; the conversation is counted once, without preferences."""
+    return UsageMetadata(
+        input_tokens=generation.usage.prompt_tokens,
+        output_tokens=generation.usage.completion_tokens,
+        total_tokens=generation.usage.total_tokens,
+    )
+
+
+def response_metadata(generation: Generation, model_name: str) -> dict[str, Any]:
+    """Return what happened in a call, without anything personal."""
+    usage = generation.usage
+    return {
+        "model_name": model_name,
+        "finish_reason": generation.finish_reason,
+        "stop_sequence": generation.stop_sequence,
+        "acceptance_rate": generation.acceptance_rate,
+        "profile_version": generation.profile_version,
+        "fingerprint": generation.fingerprint,
+        "persona_judge": {
+            "prompt_tokens_a": usage.prompt_tokens_a,
+            "prompt_tokens_b": usage.prompt_tokens_b,
+            "forward_passes": usage.forward_passes,
+            "seed": generation.seed,
+        },
+    }
+
+
+def completion_info(generation: Generation, model_name: str) -> dict[str, Any]:
+    """Return the `generation_info` of a completed string."""
+    return {
+        **response_metadata(generation, model_name),
+        "usage_metadata": dict(usage_metadata(generation)),
+    }
+
+
+def completion_chunk(chunk: Chunk, model_name: str) -> GenerationChunk:
+    """Return a piece of a string; the last one says what happened."""
+    info = completion_info(chunk.generation, model_name) if chunk.generation else None
+    return GenerationChunk(text=chunk.text, generation_info=info)
+
+
+def answer(generation: Generation, model_name: str, *, tools: bool) -> AIMessage:
+    """Return an answer as a message.
+
+    Args:
+        generation: what the engine returned.
+        model_name: for the metadata.
+        tools: whether tools were offered, so that calls of them are looked for.
+    """
+    message = AIMessage(
+        content=generation.text,
+        usage_metadata=usage_metadata(generation),
+        response_metadata=response_metadata(generation, model_name),
+    )
+    if tools:
+        parsed = parse_tool_calls(generation.text)
+        message.content = parsed.content
+        message.tool_calls = [
+            tool_call(name=call.name, args=call.arguments, id=_call_id()) for call in parsed.calls
+        ]
+        message.invalid_tool_calls = [
+            invalid_tool_call(name=None, args=bad.text, id=_call_id(), error=bad.error)
+            for bad in parsed.malformed
+        ]
+    return message
+
+
+class AnswerStream:
+    """Turns the chunks of one call into message chunks that add up to `answer`.
+
+    With tools, what is or may become a call is held back until the answer is complete.
+    """
+
+    def __init__(self, model_name: str, *, tools: bool) -> None:
+        self._model_name = model_name
+        self._tools = tools
+        self._text = ""
+        self._shown = 0
+
+    def feed(self, chunk: Chunk) -> ChatGenerationChunk | None:
+        """Return what can be shown after `chunk`, or None."""
+        self._text += chunk.text
+        if chunk.generation is not None:
+            return ChatGenerationChunk(message=self._last(chunk.generation))
+        shown = shown_length(self._text) if self._tools else len(self._text)
+        delta = self._text[self._shown : shown]
+        if not delta:
+            return None
+        self._shown = shown
+        return ChatGenerationChunk(message=AIMessageChunk(content=delta))
+
+    def _last(self, generation: Generation) -> AIMessageChunk:
+        whole = answer(generation, self._model_name, tools=self._tools)
+        calls = [*whole.tool_calls, *whole.invalid_tool_calls]
+        return AIMessageChunk(
+            content=whole.text[self._shown :],
+            tool_call_chunks=[
+                tool_call_chunk(name=c["name"], args=_as_text(c["args"]), id=c["id"], index=n)
+                for n, c in enumerate(calls)
+            ],
+            usage_metadata=whole.usage_metadata,
+            response_metadata=whole.response_metadata,
+            chunk_position="last",
+        )
+
+
+def _call_id() -> str:
+    # Random: a model that repeats a call in a later turn must not repeat its id.
+    return f"call_{uuid4().hex}"
+
+
+def _as_text(arguments: dict[str, Any] | str | None) -> str | None:
+    import json
+
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else arguments

@@ -1,0 +1,208 @@
+"""What both models have in common: their fields, and how a call becomes a `Request`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from uuid import uuid4
+
+from langchain_core.runnables import RunnableConfig
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from typing_extensions import Self
+
+from langchain_persona_judge.users import name_user
+from persona_judge_llm.engine import PersonaJudge
+from persona_judge_llm.errors import InvalidParameterError
+from persona_judge_llm.planning import PreparedCall
+from persona_judge_llm.preferences import ProfileStore, check_user_id
+from persona_judge_llm.requests import Placement, Prompt, Request, Rule
+from persona_judge_llm.sampling import SamplingParams
+
+SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement")
+FIELDS: Final = (*SAMPLING, *DECODING, "max_tokens", "stop")
+WHOSE: Final = ("user_id", "preferences", "persona")
+RUN: Final = ("tags", "metadata", "run_name", "run_id")
+"""What LangChain's `invoke` takes out of the config and hands to `generate`."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Call:
+    """The arguments of one call, sorted; made before anything is read or traced."""
+
+    settings: dict[str, Any]
+    """Values for this call of the model's fields."""
+    whose: dict[str, Any]
+    """User or preferences, which no trace may see."""
+    rest: dict[str, Any]
+    """What is LangChain's."""
+    tools: Sequence[Mapping[str, Any]] | None
+
+
+class PersonaJudgeSettings(BaseModel):
+    """Fields of both models. Those left at None take the engine's values.
+
+    Every one but the first and the last can also be given as a keyword argument of a call.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    call_arguments: ClassVar[tuple[str, ...]] = ()
+    """Further keyword arguments of a call, which LangChain reads or adds."""
+
+    engine: PersonaJudge = Field(exclude=True, repr=False)
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    rule: Rule | None = None
+    num_draft_tokens: int | None = None
+    turns: tuple[int, int] | None = None
+    placement: Placement | None = None
+    bound_user: str | None = Field(default=None, exclude=True, repr=False)
+    """The user of this copy; `with_user` sets it. Calls that name a user override it."""
+
+    # Set on the copy of the model that serves one call. The profile is read before LangChain
+    # computes a cache key or starts a trace, so both know the call by its fingerprint only.
+    _calls: tuple[PreparedCall, ...] | None = PrivateAttr(default=None)
+    _fingerprint: str | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Pass on: pydantic's own, made for the private attributes, would end the chain here."""
+        super().model_post_init(context)
+
+    @model_validator(mode="after")
+    def _check_persona_judge_settings(self) -> Self:
+        self.to_request("x", Call({}, {}, {}, None))
+        if self.bound_user is not None:
+            check_user_id(self.bound_user)
+        return self
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model_id: str | Path,
+        *,
+        profiles: ProfileStore | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Self:
+        """Load a model from a folder or the hub.
+
+        Args:
+            model_id: a folder or hub id, such as "Qwen/Qwen2.5-0.5B-Instruct".
+            profiles: where users are looked up.
+            engine_options: for `PersonaJudge.from_pretrained` (`device`, `unknown_user`, ...).
+            fields: of this class.
+        """
+        engine = PersonaJudge.from_pretrained(model_id, profiles=profiles, **(engine_options or {}))
+        return cls(engine=engine, **fields)
+
+    @classmethod
+    def bundled(
+        cls,
+        *,
+        profiles: ProfileStore | None = None,
+        engine_options: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Self:
+        """Load the small model that ships with the package; arguments as `from_pretrained`."""
+        engine = PersonaJudge.bundled(profiles=profiles, **(engine_options or {}))
+        return cls(engine=engine, **fields)
+
+    def with_user(self, user_id: str) -> Self:
+        """Return a copy, sharing the weights, whose calls are `user_id`'s unless they name another.
+
+        Raises:
+            InvalidPreferenceError: a user id that cannot be one.
+        """
+        return self.model_copy(update={"bound_user": check_user_id(user_id)})
+
+    @property
+    def model_name(self) -> str:
+        """The model's name or path."""
+        return self.engine.model_name
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        # LangChain's cache key: every setting that changes answers, and whose answer it is.
+        params = {name: getattr(self, name) for name in FIELDS}
+        params["model_name"] = self.model_name
+        params["fingerprint"] = self._fingerprint
+        return params
+
+    def named(self, arguments: Mapping[str, Any], config: RunnableConfig | None) -> dict[str, Any]:
+        """Return the arguments of a call with its user made explicit.
+
+        Raises:
+            InvalidParameterError: an argument that nobody knows.
+            InvalidPreferenceError: a user id that cannot be one.
+        """
+        known = (*FIELDS, *WHOSE, *self.call_arguments)
+        for name in arguments:
+            if name not in known and name not in RUN:
+                # By name alone: a misspelt `preferences` holds what no log may show.
+                raise InvalidParameterError("call argument", name, f"one of {known}")
+        return name_user(arguments, config, self.bound_user)
+
+    def read_call(
+        self,
+        arguments: Mapping[str, Any],
+        config: RunnableConfig | None,
+        stop: list[str] | None,
+    ) -> Call:
+        """Sort the arguments of a call and settle its user; nothing is read yet.
+
+        Args:
+            arguments: keyword arguments of the call.
+            config: the config passed to the call, if any.
+            stop: the call's stop strings.
+
+        Raises:
+            InvalidParameterError: an argument that nobody knows.
+            InvalidPreferenceError: a user id that cannot be one.
+        """
+        named = self.named(arguments, config)
+        if stop is not None:
+            named["stop"] = stop
+        return Call(
+            settings={name: named[name] for name in FIELDS if name in named},
+            whose={name: named[name] for name in WHOSE if name in named},
+            rest={name: named[name] for name in (*RUN, *self.call_arguments) if name in named},
+            tools=named.get("tools"),
+        )
+
+    def to_request(self, prompt: Prompt, call: Call) -> Request:
+        """Return the request for one prompt of a call.
+
+        Raises:
+            InvalidParameterError: a setting or prompt that cannot be used.
+            InvalidPreferenceError: a preference that cannot be used.
+        """
+        chosen = {name: getattr(self, name) for name in FIELDS}
+        chosen.update(call.settings)
+        return Request(
+            prompt,
+            params=SamplingParams(
+                max_new_tokens=chosen["max_tokens"],
+                **{name: chosen[name] for name in SAMPLING},
+                stop=chosen["stop"] or (),
+            ),
+            **{name: chosen[name] for name in DECODING},
+            **call.whose,
+            tools=call.tools,
+        )
+
+    def for_calls(self, settings: Mapping[str, Any], prepared: Sequence[PreparedCall]) -> Self:
+        """Return the copy of this model, with `settings` changed, that serves these calls only."""
+        copy = self.model_copy(update=settings)
+        copy._calls = tuple(prepared)  # noqa: SLF001  # a copy of this very class
+        found = {call.fingerprint for call in prepared}
+        # Answers for several users under one key could be mistaken for each other: such a key is
+        # never used again.
+        copy._fingerprint = found.pop() if len(found) == 1 else uuid4().hex  # noqa: SLF001
+        return copy
