@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timezone
 from types import MappingProxyType
@@ -94,7 +94,11 @@ class Preference:
         for name in ("dimension", "id"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name), MAX_USER_ID_LENGTH)
-        if isinstance(self.opposes, str) or not all(isinstance(o, str) for o in self.opposes):
+        if (
+            isinstance(self.opposes, str)
+            or not isinstance(self.opposes, Iterable)
+            or not all(isinstance(o, str) for o in self.opposes)
+        ):
             raise InvalidPreferenceError("opposes", self.opposes, "a set of preference ids")
         object.__setattr__(self, "opposes", frozenset(self.opposes))
         if self.expires_at is not None:
@@ -126,6 +130,8 @@ class Profile:
     def __post_init__(self) -> None:
         """Refuse what no store could carry; freeze the containers."""
         check_user_id(self.user_id)
+        if not isinstance(self.preferences, Iterable):
+            raise InvalidPreferenceError("preferences", self.preferences, "Preference objects")
         preferences = tuple(self.preferences)
         for preference in preferences:
             if not isinstance(preference, Preference):
@@ -142,6 +148,10 @@ class Profile:
             raise InvalidPreferenceError("version", self.version, "a whole number, 0 or more")
         object.__setattr__(self, "preferences", preferences)
         object.__setattr__(self, "settings", MappingProxyType(_json_copy(self.settings)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let profiles be copied and sent to other processes, which a frozen mapping cannot."""
+        return Profile, (self.user_id, self.preferences, self.version, dict(self.settings))
 
 
 def _json_copy(settings: object) -> dict[str, Any]:
