@@ -313,6 +313,18 @@ def test_a_lent_engine_is_left_as_it_was(url: str) -> None:
     engine.dispose()
 
 
+def test_an_erase_leaves_no_row_where_foreign_keys_are_not_enforced(url: str) -> None:
+    engine = create_engine(url)
+    with SQLProfileStore(engine) as store:
+        store.upgrade()
+        store.add("ana", Preference("one"))
+        store.erase("ana")
+    with engine.connect() as connection:
+        for table in ("pj_profile", "pj_preference", "pj_event"):
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
+    engine.dispose()
+
+
 def test_a_lent_engine_may_begin_transactions_of_its_own(url: str) -> None:
     engine = create_engine(url)
 
@@ -403,12 +415,17 @@ def test_no_user_id_and_no_text_is_in_an_error_or_a_log(
         store.add(SECRET, Preference(SECRET))
         with store._database.reading() as connection:
             connection.exec_driver_sql("DROP TABLE pj_event")
-        with pytest.raises(ProfileStoreSchemaError) as caught:
+        with pytest.raises(ProfileStoreSchemaError) as of_a_write:
             store.add(SECRET, Preference(SECRET))
-        error: BaseException | None = caught.value
-        while error is not None:
-            assert SECRET not in str(error)
-            error = error.__cause__ or error.__context__
+        with store._database.reading() as connection:
+            connection.exec_driver_sql("DROP TABLE pj_profile")
+        with pytest.raises(ProfileStoreSchemaError) as of_a_read:
+            store.get(SECRET)
+        for caught in (of_a_write, of_a_read):
+            error: BaseException | None = caught.value
+            while error is not None:
+                assert SECRET not in str(error)
+                error = error.__cause__ or error.__context__
     engine.dispose()
     assert SECRET not in caplog.text
 

@@ -1,0 +1,23 @@
+"""The command `persona-judge`: one module per command, and what they share.
+
+    app          the command with all its subcommands
+    demo         three users, through the engine, LangChain and LlamaIndex
+    generate     one answer          chat    a conversation         plan   a dry run
+    profile      who likes what      model   what the model is like
+    options      options that several commands have
+    opening      opens stores and engines, with a sign of life while a model loads
+    screen       terminal, colours, JSON
+    tokens       the coloured line of tokens     splits   who got which preference
+    answers      a whole answer      failures   errors in one line
+
+Nothing here imports torch before a command needs a model.
+"""
+
+from persona_judge_llm.cli.app import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

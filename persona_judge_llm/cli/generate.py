@@ -1,0 +1,74 @@
+"""`persona-judge generate`: one answer."""
+
+import sys
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from persona_judge_llm.cli import options
+from persona_judge_llm.cli.answers import answer_values, show_trace
+from persona_judge_llm.cli.opening import opened_engine_for
+from persona_judge_llm.cli.screen import stdout, visible, write_json
+
+
+def generate(  # noqa: PLR0913 - every option is an argument
+    prompt: Annotated[
+        str | None, typer.Argument(help="The question; read from stdin without it.")
+    ] = None,
+    *,
+    user: options.User = None,
+    prefer: options.Prefer = None,
+    trace: options.Trace = False,
+    json: options.Json = False,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    seed: options.Seed = None,
+    stop: options.Stop = None,
+    rule: options.Rule = None,
+    num_draft_tokens: options.NumDraftTokens = None,
+    placement: options.Placement = None,
+    model: options.Model = None,
+    store: options.Store = None,
+) -> None:
+    """Answer one question in a user's taste."""
+    options.check_who(user, prefer)
+    question = prompt_or_stdin(prompt)
+    params = options.sampling(temperature, top_k, top_p, max_new_tokens, seed, stop)
+    with (
+        opened_engine_for(user, model, store) as engine,
+        closing(
+            engine.stream(
+                question,
+                user_id=user,
+                preferences=prefer or None,
+                params=params,
+                rule=rule,
+                num_draft_tokens=num_draft_tokens,
+                placement=placement,
+            )
+        ) as chunks,
+    ):
+        for chunk in chunks:
+            if not json:
+                typer.echo(visible(chunk.text), nl=False)
+            answer = chunk.generation
+    if answer is None:
+        raise AssertionError("the last chunk carries the answer")
+    if json:
+        write_json(answer_values(answer))
+        return
+    typer.echo()
+    if trace:
+        show_trace(stdout(), answer)
+
+
+def prompt_or_stdin(prompt: str | None) -> str:
+    """Return the argument, or what is piped in."""
+    if prompt is not None:
+        return prompt
+    if sys.stdin.isatty():
+        raise typer.BadParameter("give a question, or pipe one in")
+    return sys.stdin.read().rstrip("\n")

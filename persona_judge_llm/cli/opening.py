@@ -1,0 +1,81 @@
+"""Opening what a command works with: the profile store and the engine."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from persona_judge_llm.cli.screen import stderr
+
+if TYPE_CHECKING:
+    from persona_judge_llm.engine import PersonaJudge
+    from persona_judge_profiles import SQLProfileStore
+
+
+def data_folder() -> Path:
+    """Return where this platform keeps a user's data of this program."""
+    home = Path.home()
+    if os.name == "nt":
+        root = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        root = home / "Library" / "Application Support"
+    else:
+        root = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return root / "persona-judge"
+
+
+@contextlib.contextmanager
+def opened_store(url: str | None) -> Iterator["SQLProfileStore"]:
+    """Open the store at `url`, or the user's own one."""
+    from sqlalchemy import URL
+
+    from persona_judge_profiles import SQLProfileStore
+
+    where: str | URL | None = url
+    if where is None:
+        folder = data_folder()
+        # Preferences are personal: nobody else on the machine may read them.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        where = URL.create("sqlite", database=str(folder / "profiles.db"))
+    with SQLProfileStore(where) as store:
+        yield store
+
+
+@contextlib.contextmanager
+def opened_engine(
+    model: str | None,
+    **settings: Any,  # noqa: ANN401
+) -> Iterator["PersonaJudge"]:
+    """Open a model, the bundled one by default, with a sign of life on stderr meanwhile."""
+    # Loading from disk takes seconds and needs one line; a download keeps the hub's own bars.
+    local = model is None or Path(model).exists()
+    if local:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    waiting = stderr().status(f"Loading {model or 'the bundled model'} ...")
+    with waiting if local else contextlib.nullcontext():
+        from persona_judge_llm.engine import PersonaJudge
+
+        if model is None:
+            engine = PersonaJudge.bundled(**settings)
+        else:
+            engine = PersonaJudge.from_pretrained(model, **settings)
+    with engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def opened_engine_for(
+    user: str | None, model: str | None, store: str | None
+) -> Iterator["PersonaJudge"]:
+    """Open a model and, where a user is named, the profiles too; an unknown user fails first."""
+    if user is None:
+        with opened_engine(model) as engine:
+            yield engine
+        return
+    with opened_store(store) as profiles:
+        profiles.get_version(user)
+        with opened_engine(model, profiles=profiles) as engine:
+            yield engine
