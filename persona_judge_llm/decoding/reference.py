@@ -15,6 +15,7 @@ from persona_judge_llm.decoding.tasks import (
     NOT_SAMPLEABLE,
     DecodedToken,
     DecodeTask,
+    mark_seen,
     padded,
     tokens_seen,
 )
@@ -77,8 +78,7 @@ class _Role:
         if self._seen is None:
             return None
         seen = self._seen.clone()
-        for row, text in enumerate(texts):
-            seen[row, torch.tensor(text[: len(text) - ahead], dtype=torch.long)] = True
+        mark_seen(seen, [text[: len(text) - ahead] for text in texts])
         return seen
 
 

@@ -67,6 +67,12 @@ def tokens_seen(
     if params.repetition_penalty is None:
         return None
     seen = torch.zeros(len(prompts), vocab_size, dtype=torch.bool, device=device)
-    for row, prompt in enumerate(prompts):
-        seen[row, torch.tensor(prompt, device=device)] = True
+    mark_seen(seen, prompts)
     return seen
+
+
+def mark_seen(seen: torch.Tensor, texts: Sequence[Sequence[int]]) -> None:
+    """Mark the tokens of each row's text in `seen`, [rows, vocab], in place."""
+    rows = [row for row, text in enumerate(texts) for _ in text]
+    tokens = [token for text in texts for token in text]
+    seen[torch.tensor(rows, dtype=torch.long), torch.tensor(tokens, dtype=torch.long)] = True
