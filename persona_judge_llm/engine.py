@@ -90,6 +90,8 @@ class PersonaJudge:
             raise InvalidParameterError("loop", loop, f"one of {get_args(Loop)}")
         if unknown_user not in get_args(UnknownUserPolicy):
             raise InvalidParameterError("unknown_user", unknown_user, "'error' or 'neutral'")
+        if not callable(splitter):
+            raise InvalidParameterError("splitter", splitter, "callable")
         if profiles is not None and not isinstance(profiles, ProfileStore):
             raise InvalidParameterError("profiles", profiles, "a ProfileStore (get and put)")
         self.language_model: LanguageModel = (

@@ -1,6 +1,7 @@
 """Both decoders follow Algorithm 1's law, on a model whose law depends on the whole history."""
 
 import importlib.util
+import os
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ exact_law = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(exact_law)
 
 LENGTH = 4
-SAMPLES = 200_000
+SAMPLES = int(os.environ.get("LAW_SAMPLES", "200000"))
 BATCH = 25_000
 A, B = (0, 2, 1), (1, 3)  # prompts of different lengths, so that rows differ in length
 
