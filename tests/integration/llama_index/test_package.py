@@ -1,0 +1,42 @@
+"""The package as a whole: what it exports, and what it says where LlamaIndex is missing."""
+
+import subprocess
+import sys
+from importlib.resources import files
+
+from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.llms import CustomLLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+
+import llama_index_persona_judge
+from llama_index_persona_judge import PersonaJudgeLLM
+
+WITHOUT_LLAMA_INDEX = """
+import sys
+sys.modules["llama_index"] = sys.modules["llama_index.core"] = None
+try:
+    import llama_index_persona_judge
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_the_class_is_what_llamaindex_looks_for() -> None:
+    assert llama_index_persona_judge.__all__ == ["PersonaJudgeLLM"]
+    assert issubclass(PersonaJudgeLLM, BaseLLM)
+    assert issubclass(PersonaJudgeLLM, CustomLLM)
+    assert issubclass(PersonaJudgeLLM, FunctionCallingLLM)
+    assert PersonaJudgeLLM.class_name() == "PersonaJudgeLLM"
+    assert files(llama_index_persona_judge).joinpath("py.typed").is_file()
+
+
+def test_a_missing_llamaindex_is_named_with_its_extra() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_LLAMA_INDEX],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
+    )
+    assert done.stdout.startswith("MissingDependencyError llama-index-core is not installed")
+    assert "persona-judge-llm[llama-index]" in done.stdout

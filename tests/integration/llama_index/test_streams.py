@@ -1,0 +1,163 @@
+"""Streams that are left, cancelled or broken: the decoder stops, and nobody waits for ever."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core.llms import ChatMessage
+
+from llama_index_persona_judge import PersonaJudgeLLM
+
+ScriptedLLM = Callable[..., PersonaJudgeLLM]
+LONG = "word " * 60
+
+
+class BrokenError(Exception):
+    """Raised by a model."""
+
+
+def long_script(prompt: str) -> str:
+    time.sleep(0)
+    return LONG
+
+
+def forwards(llm: PersonaJudgeLLM) -> int:
+    return int(llm.engine.model.forwards)  # type: ignore[union-attr, arg-type]
+
+
+def slow_down(llm: PersonaJudgeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every forward pass take some milliseconds, as those of real models do."""
+    model: Any = llm.engine.model
+    quick = model.next_token
+
+    def next_token(tokens: Any) -> int:
+        time.sleep(0.003)
+        return int(quick(tokens))
+
+    monkeypatch.setattr(model, "next_token", next_token)
+
+
+def subject(method: str) -> Any:
+    return "hi" if "complete" in method else [ChatMessage("hi")]
+
+
+@pytest.mark.parametrize("method", ["stream_complete", "stream_chat"])
+def test_a_stream_computes_only_what_is_read(method: str, scripted: ScriptedLLM) -> None:
+    llm = scripted(long_script, max_tokens=300)
+    stream = getattr(llm.with_user("alice"), method)(subject(method))
+    assert forwards(llm) == 0
+    for _ in range(5):
+        next(stream)
+    stream.close()
+    after = forwards(llm)
+    assert after <= 8
+    time.sleep(0.05)
+    assert forwards(llm) == after
+    assert llm.complete("hi").text == LONG
+
+
+@pytest.mark.parametrize("method", ["astream_complete", "astream_chat"])
+async def test_an_async_stream_that_is_closed_stops_the_decoder(
+    method: str, scripted: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = scripted(long_script, max_tokens=300)
+    slow_down(llm, monkeypatch)
+    stream = await getattr(llm.with_user("alice"), method)(subject(method))
+    assert forwards(llm) == 0
+    for _ in range(3):
+        await anext(stream)
+    await stream.aclose()
+    after = forwards(llm)
+    await asyncio.sleep(0.1)
+    assert forwards(llm) <= after + 2
+    assert after < len(LONG) / 2
+
+
+@pytest.mark.parametrize("method", ["acomplete", "achat", "astream_complete", "astream_chat"])
+async def test_a_cancelled_task_stops_the_decoder(
+    method: str, scripted: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = scripted(long_script, max_tokens=300)
+    slow_down(llm, monkeypatch)
+
+    async def read() -> None:
+        answer = await getattr(llm.with_user("alice"), method)(subject(method))
+        if "stream" in method:
+            async for _ in answer:
+                pass
+
+    task = asyncio.create_task(read())
+    while forwards(llm) < 3:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    after = forwards(llm)
+    await asyncio.sleep(0.1)
+    assert forwards(llm) <= after + 2
+    assert after < len(LONG) / 2
+
+
+@pytest.mark.parametrize("method", ["acomplete", "achat", "astream_complete", "astream_chat"])
+async def test_other_tasks_go_on_while_one_waits_for_an_answer(
+    method: str, scripted: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = scripted(max_tokens=20)
+    slow_down(llm, monkeypatch)
+    beats = 0
+
+    async def beat() -> None:
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0.001)
+            beats += 1
+
+    heart = asyncio.create_task(beat())
+    answer = await getattr(llm.with_user("alice"), method)(subject(method))
+    if "stream" in method:
+        answer = [item async for item in answer]
+    heart.cancel()
+    assert answer
+    assert beats >= 5
+
+
+@pytest.mark.parametrize(
+    "method", ["stream_complete", "stream_chat", "astream_complete", "astream_chat"]
+)
+async def test_an_error_in_the_middle_of_a_stream_reaches_its_reader(
+    method: str, scripted: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = scripted(max_tokens=20)
+    model: Any = llm.engine.model
+    quick = model.next_token
+
+    def next_token(tokens: Any) -> int:
+        if model.forwards > 3:
+            raise BrokenError
+        return int(quick(tokens))
+
+    monkeypatch.setattr(model, "next_token", next_token)
+    stream = getattr(llm.with_user("alice"), method)(subject(method))
+
+    async def read() -> list[Any]:
+        if method.startswith("a"):
+            return [item async for item in await stream]
+        return list(stream)
+
+    with pytest.raises(BrokenError):
+        await asyncio.wait_for(read(), 5)
+
+
+async def test_a_sync_call_inside_a_running_loop_finishes(llm: PersonaJudgeLLM) -> None:
+    other = asyncio.create_task(llm.with_user("bob").achat([ChatMessage("hi")]))
+    await asyncio.sleep(0)
+    assert llm.with_user("alice").complete("hi").text == "For alice only."
+    assert (await other).message.content == "For bob only."
+
+
+def test_one_llm_serves_several_event_loops(llm: PersonaJudgeLLM) -> None:
+    for user in ("alice", "bob"):
+        answer = asyncio.run(llm.with_user(user).acomplete("hi"))
+        assert answer.text == f"For {user} only."
