@@ -1,0 +1,44 @@
+"""The public names: sorted, importable, loaded late, and without a PersonaJudgeLLM of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+import persona_judge_llm
+
+
+def test_all_is_sorted_and_importable():
+    assert persona_judge_llm.__all__ == sorted(persona_judge_llm.__all__)
+    for name in persona_judge_llm.__all__:
+        assert getattr(persona_judge_llm, name).__module__.startswith("persona_judge_llm.")
+    assert set(persona_judge_llm.__all__) <= set(dir(persona_judge_llm))
+
+
+def test_every_error_of_the_tree_is_public():
+    def tree(error):
+        for child in error.__subclasses__():
+            yield child
+            yield from tree(child)
+
+    errors = {e.__name__ for e in tree(persona_judge_llm.PersonaJudgeError)}
+    assert errors <= set(persona_judge_llm.__all__)
+
+
+@pytest.mark.parametrize("statement", ["from persona_judge_llm import PersonaJudgeLLM"])
+def test_asking_for_a_persona_judge_llm_names_both_homes(statement):
+    with pytest.raises(ImportError, match="langchain_persona_judge.*llama_index_persona_judge"):
+        exec(statement)  # noqa: S102
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="PersonaJugde"):
+        _ = persona_judge_llm.PersonaJugde
+
+
+def test_importing_the_package_loads_neither_torch_nor_transformers():
+    code = (
+        "import sys, persona_judge_llm, persona_judge_llm.preferences\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
