@@ -6,7 +6,7 @@ ever.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Final, TypeVar
@@ -34,7 +34,7 @@ async def run(pool: Executor, work: Callable[[StopCheck], T]) -> T:
         cancelled.set()
 
 
-def stream(pool: Executor, work: Callable[[StopCheck], Iterator[T]]) -> AsyncIterator[T]:
+def stream(pool: Executor, work: Callable[[StopCheck], Iterator[T]]) -> AsyncGenerator[T, None]:
     """Return what `work` yields in a thread, as an async iterator.
 
     The context variables are those of this call, not of the one that reads. The thread starts
@@ -47,7 +47,7 @@ async def _stream(
     pool: Executor,
     work: Callable[[StopCheck], Iterator[T]],
     in_context: Callable[..., Iterator[T]],
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T, None]:
     loop = asyncio.get_running_loop()
     cancelled = threading.Event()
     queue: asyncio.Queue[T | _End | BaseException] = asyncio.Queue()

@@ -1,7 +1,7 @@
 """`PersonaJudge`: the facade. One object, one set of weights, every user's own taste."""
 
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -227,7 +227,7 @@ class PersonaJudge:
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Answer one prompt in pieces; arguments and errors as for `generate`.
 
         User, profile and prompts are settled when this is called, not when the iterator is
@@ -260,7 +260,7 @@ class PersonaJudge:
 
         return await aio.run(self._pool, work)
 
-    def astream(self, prompt: Call, **arguments: Any) -> AsyncIterator[Chunk]:  # noqa: ANN401
+    def astream(self, prompt: Call, **arguments: Any) -> AsyncGenerator[Chunk, None]:  # noqa: ANN401
         """Answer one prompt in pieces, asynchronously; arguments as for `generate`.
 
         The ambient user is the one at this call. Leaving the loop (`aclose`, cancellation)

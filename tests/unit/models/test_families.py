@@ -4,6 +4,8 @@ Random weights, real architectures, no cache in the comparison: before and after
 rows have left, and past the sliding window.
 """
 
+from typing import Any
+
 import pytest
 import torch
 import transformers
@@ -14,7 +16,7 @@ from persona_judge_llm.testing import tiny_model
 
 VOCAB = 97
 WINDOW = 8
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": 32,
     "intermediate_size": 64,
