@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from persona_judge_llm import __version__
-from persona_judge_llm.cli import chat, generate, model, plan, profile
+from persona_judge_llm.cli import chat, demo, generate, model, plan, profile
 from persona_judge_llm.cli.failures import OneLineErrors
 from persona_judge_llm.cli.options import example
 
@@ -37,6 +37,7 @@ def root(
     """Answers in each user's own taste, from a local language model."""
 
 
+app.command(epilog=example("demo", "demo --json"))(demo.demo)
 app.command(epilog=example("chat --user ana", 'chat --prefer "Be concise"'))(chat.chat)
 app.command(
     epilog=example('generate "How do I sleep well?" --user ana --trace', "generate < question.txt")

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,7 +11,7 @@ from persona_judge_llm.cli.answers import show_trace
 from persona_judge_llm.cli.failures import tell
 from persona_judge_llm.cli.opening import opened_engine, opened_store
 from persona_judge_llm.cli.screen import stderr, stdout, visible
-from persona_judge_llm.errors import ContextOverflowError, PersonaJudgeError
+from persona_judge_llm.errors import ContextOverflowError, MissingDependencyError, PersonaJudgeError
 
 if TYPE_CHECKING:
     from persona_judge_llm.engine import PersonaJudge
@@ -48,10 +47,11 @@ def chat(  # noqa: PLR0913 - every option is an argument
     }
     with contextlib.ExitStack() as stack:
         profiles = None
-        if not prefer:
+        # Whoever talks as nobody can do without the extra that stores need.
+        with contextlib.suppress(*(() if user else (MissingDependencyError,))):
             profiles = stack.enter_context(opened_store(store))
-            if user is not None:
-                profiles.get_version(user)
+        if user is not None and profiles is not None:
+            profiles.get_version(user)
         engine = stack.enter_context(opened_engine(model, profiles=profiles))
         talk = Conversation(engine, user, tuple(prefer or ()), arguments, trace=trace)
         stderr().print(_HELP, style="dim")
@@ -108,7 +108,7 @@ class Conversation:
     def switch(self, user: str) -> None:
         """Go on as another user, who must have a profile; without a name as nobody."""
         if user:
-            self._engine.plan("", user_id=user)
+            self._engine.plan("Hello", user_id=user)
         self._user, self._prefer = user or None, ()
         self._messages.clear()
 
@@ -139,16 +139,14 @@ class Conversation:
 
     def _stream(self) -> "Generation":
         answer = None
-        chunks = self._engine.stream(
+        for chunk in self._engine.stream(
             list(self._messages),
             user_id=self._user,
             preferences=self._prefer or None,
             **self._arguments,
-        )
-        with closing(chunks):
-            for chunk in chunks:
-                typer.echo(visible(chunk.text), nl=False)
-                answer = chunk.generation
+        ):
+            typer.echo(visible(chunk.text), nl=False)
+            answer = chunk.generation
         typer.echo()
         if answer is None:
             raise AssertionError("the last chunk carries the answer")

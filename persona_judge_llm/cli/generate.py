@@ -1,7 +1,6 @@
 """`persona-judge generate`: one answer."""
 
 import sys
-from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -37,21 +36,17 @@ def generate(  # noqa: PLR0913 - every option is an argument
     options.check_who(user, prefer)
     question = prompt_or_stdin(prompt)
     params = options.sampling(temperature, top_k, top_p, max_new_tokens, seed, stop)
-    with (
-        opened_engine_for(user, model, store) as engine,
-        closing(
-            engine.stream(
-                question,
-                user_id=user,
-                preferences=prefer or None,
-                params=params,
-                rule=rule,
-                num_draft_tokens=num_draft_tokens,
-                placement=placement,
-            )
-        ) as chunks,
-    ):
-        for chunk in chunks:
+    answer = None
+    with opened_engine_for(user, model, store) as engine:
+        for chunk in engine.stream(
+            question,
+            user_id=user,
+            preferences=prefer or None,
+            params=params,
+            rule=rule,
+            num_draft_tokens=num_draft_tokens,
+            placement=placement,
+        ):
             if not json:
                 typer.echo(visible(chunk.text), nl=False)
             answer = chunk.generation

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from persona_judge_llm.cli import options
@@ -79,7 +80,10 @@ def show(user: _UserId, *, json: options.Json = False, store: options.Store = No
         return
     console = stdout()
     console.print(plain(f"{user}, version {profile.version}", "bold"))
-    table = Table("id", "preference", "weight", "kind", "dimension", "active", expand=True)
+    table = Table("id", box=SIMPLE_HEAD, expand=True)
+    table.add_column("preference", ratio=1)
+    for name in ("weight", "kind", "dimension", "active"):
+        table.add_column(name)
     for p in profile.preferences:
         cells = (p.id or "", p.text, f"{p.weight:g}", p.kind, p.dimension or "")
         table.add_row(*(plain(cell) for cell in cells), "yes" if p.active else "no")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +27,7 @@ def labelled(preference: Preference) -> Text:
 
 def split_table(split: Split) -> Table:
     """Return A and B side by side, with their turns, and what was left out below."""
-    table = Table(expand=True, show_edge=False, pad_edge=False, header_style="bold")
+    table = Table(expand=True, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name, turns in zip("AB", split.turns, strict=True):
         share = f"{turns} of {sum(split.turns)} turns"
         table.add_column(Text.assemble(name, (f"  {share}", "dim")), ratio=1)
@@ -38,11 +39,11 @@ def split_table(split: Split) -> Table:
 
 
 def split_line(split: Split) -> Text:
-    """Return A | B in one line."""
+    """Return A | B in one line; one text where there is one side only."""
     if not split.a and not split.b:
         return Text("no preferences", "dim")
-    if split.a == split.b:
-        return Text.assemble(("A = B: ", "bold"), _joined(split.a))
+    if not split.b or not split.a or split.a == split.b:
+        return _joined(split.a or split.b)
     return Text.assemble(
         ("A: ", "bold"), _joined(split.a), (" | ", "dim"), ("B: ", "bold"), _joined(split.b)
     )
@@ -82,4 +83,4 @@ def _side(preferences: Sequence[Preference]) -> Text:
 
 
 def _joined(preferences: Sequence[Preference]) -> Text:
-    return Text("; ").join(plain(p.text) for p in preferences) if preferences else Text("nothing")
+    return Text("; ").join(plain(p.text) for p in preferences)

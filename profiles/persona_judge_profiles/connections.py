@@ -10,7 +10,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -22,7 +21,7 @@ _PRAGMAS = ("foreign_keys=ON", "secure_delete=ON", "synchronous=NORMAL")
 
 
 def parse_url(text: str | URL) -> URL:
-    """Return the URL, a relative SQLite path made absolute.
+    """Return the URL.
 
     Raises:
         InvalidParameterError: not a database URL, or one of an asynchronous driver.
@@ -37,11 +36,6 @@ def parse_url(text: str | URL) -> URL:
         raise MissingDependencyError("postgres", error.name) from None
     if asynchronous:
         raise InvalidParameterError("url_or_engine", url.drivername, "a synchronous driver's URL")
-    if url.get_backend_name() == "sqlite" and not in_memory(url):
-        database = url.database or ""
-        if not database.startswith("file:"):
-            # Kept as it is now, so that a later chdir does not split the data over two files.
-            url = url.set(database=str(Path(database).expanduser().absolute()))
     return url
 
 
