@@ -7,7 +7,7 @@ and frozen: what comes after sees this version and no other.
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Literal, TypeAlias
@@ -141,7 +141,7 @@ class Planner:
         settings = self._settings
         messages = check_messages(request.prompt)
         user_id, profile, preferences = self._whose(request)
-        split = self._split(preferences)
+        split = self._split(preferences, request.params.seed)
         placement = request.placement or settings.placement
 
         def build(side: Sequence[Preference]) -> BuiltPrompt:
@@ -203,10 +203,14 @@ class Planner:
                 f"the profile store failed with {type(error).__name__}; nothing was generated"
             ) from error
 
-    def _split(self, preferences: tuple[Preference, ...]) -> Split:
+    def _split(self, preferences: tuple[Preference, ...], seed: int | None) -> Split:
         if not preferences:
             return Split(a=(), b=())
-        call = SplitCall(count_tokens=self.prompts.count_tokens, now=datetime.now(timezone.utc))
+        call = SplitCall(
+            count_tokens=self.prompts.count_tokens,
+            now=datetime.now(timezone.utc),
+            seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
+        )
         split = self._settings.splitter(preferences, call)
         if not isinstance(split, Split):
             raise InvalidParameterError(
@@ -242,6 +246,3 @@ def _fingerprint(
     texts = [[p.text for p in side] for side in (split.a, split.b)]
     facts = [user_id, texts, turns, rule, num_draft_tokens, placement]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
-
-
-PrepareCall: TypeAlias = Callable[[Request], PreparedCall]
