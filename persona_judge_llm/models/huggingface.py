@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from persona_judge_llm.errors import UnsupportedModelError
-from persona_judge_llm.models.slots import SlotCache, Slots, attention_mask, gather_last
+from persona_judge_llm.models.slots import SlotCache, Slots, attention_mask
 
 _MASKED_ATTENTION = {"sdpa", "eager"}
 
@@ -90,24 +90,13 @@ class HuggingFaceModel:
         # Without layer types, a window (Mistral) holds for every layer.
         return attention_mask(slots, dtype, None if self._layer_types else window)
 
-    def forward(self, positions_wanted: list[int], width: int, **inputs: Any) -> tuple[Tensor, Any]:  # noqa: ANN401
-        """Run one pass; return logits at the wanted in-pass positions, and the outputs."""
-        inputs["use_cache"] = True
-        trim = len(positions_wanted) < width
-        if trim and "logits_to_keep" in self._parameters:
-            wanted = torch.tensor(positions_wanted, device=self.device)
-            inputs["logits_to_keep"] = wanted
-            trim = False
+    def forward(self, last: int, **inputs: Any) -> tuple[Tensor, Any]:  # noqa: ANN401
+        """Run one pass; return the logits of the last positions, and the outputs."""
+        if "logits_to_keep" in self._parameters:
+            inputs["logits_to_keep"] = last
         with self.lock, torch.inference_mode():
-            outputs = self.model(**inputs)
-        logits = outputs.logits
-        return (logits[:, positions_wanted] if trim else logits), outputs
-
-
-def _wanted(counts: Sequence[int], last: int) -> list[int]:
-    if min(counts) < last:
-        raise AssertionError("every row must be given at least as many tokens as logits wanted")
-    return sorted({count - 1 - i for count in counts for i in range(last)})
+            outputs = self.model(use_cache=True, **inputs)
+        return outputs.logits[:, -last:], outputs
 
 
 class SlotContext:
@@ -120,22 +109,31 @@ class SlotContext:
 
     def extend(self, tokens: Tensor, counts: Sequence[int] | None = None, last: int = 1) -> Tensor:
         """Append tokens to every row; see `Context.extend`."""
+        if counts is None or min(counts) == max(counts):
+            return self._pass(tokens[:, : counts[0] if counts else None], None, last)
+        # Rows end in different places, and logits of all those places for all rows would be
+        # large: first whatever comes before the last tokens, then the last tokens in a line.
+        early = [count - last for count in counts]
+        self._pass(tokens[:, : max(early)], early, 1)
+        places = torch.tensor(early, device=tokens.device)[:, None]
+        places = places + torch.arange(last, device=tokens.device)
+        return self._pass(tokens.gather(1, places), None, last)
+
+    def _pass(self, tokens: Tensor, counts: Sequence[int] | None, last: int) -> Tensor:
         rows, width = tokens.shape
-        counts = [width] * rows if counts is None else counts
         slots = self._slots
         slots.place(width, tokens.device)
-        wanted = _wanted(counts, last)
         logits, _ = self._model.forward(
-            wanted,
-            width,
+            last,
             input_ids=tokens,
             position_ids=slots.positions,
             attention_mask=self._model.masks(slots),
             past_key_values=self._cache,
         )
         slots.width = 0
-        slots.lengths = [n + count for n, count in zip(slots.lengths, counts, strict=True)]
-        return logits if len(wanted) == last else gather_last(logits, wanted, counts, last)
+        given = [width] * rows if counts is None else counts
+        slots.lengths = [n + count for n, count in zip(slots.lengths, given, strict=True)]
+        return logits
 
     def rewind(self, counts: Sequence[int]) -> None:
         """Forget the last tokens of each row."""
@@ -163,18 +161,13 @@ class SeparateContext:
         for row, count in enumerate(counts):
             # A state-space memory takes many tokens at once only while it is empty.
             one_by_one = self._model.is_stateful and self._memories[row]
-            pieces = [
-                self._forward(row, piece)
-                for piece in tokens[row : row + 1, :count].split(1 if one_by_one else count, dim=1)
-            ]
-            logits.append(torch.cat(pieces, dim=1)[:, -last:])
+            pieces = tokens[row : row + 1, :count].split(1 if one_by_one else count, dim=1)
+            found = [self._forward(row, piece, last) for piece in pieces]
+            logits.append(torch.cat(found, dim=1)[:, -last:])
         return torch.cat(logits)
 
-    def _forward(self, row: int, tokens: Tensor) -> Tensor:
-        width = tokens.shape[1]
-        logits, outputs = self._model.forward(
-            list(range(width)), width, input_ids=tokens, **self._memories[row]
-        )
+    def _forward(self, row: int, tokens: Tensor, last: int) -> Tensor:
+        logits, outputs = self._model.forward(last, input_ids=tokens, **self._memories[row])
         self._memories[row] = _memory(outputs, self._model.model)
         return logits
 

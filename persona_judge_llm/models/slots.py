@@ -6,7 +6,6 @@ forgetting is a smaller length: what lies beyond is masked and written over. Sli
 keep all slots, and the mask limits them, so that a rewind cannot lose what slid out.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,18 +142,3 @@ def attention_mask(slots: Slots, dtype: torch.dtype, window: int | None = None) 
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
         ~visible, hidden
     )
-
-
-def gather_last(logits: Tensor, first: Sequence[int], counts: Sequence[int], last: int) -> Tensor:
-    """Return each row's last `last` positions of logits computed at the positions `first`.
-
-    Args:
-        logits: [rows, len(first), vocab], at the sorted in-pass positions `first`.
-        first: the in-pass positions that logits were computed for.
-        counts: tokens of each row.
-        last: positions wanted per row.
-    """
-    place = {position: i for i, position in enumerate(first)}
-    wanted = [[place[count - last + i] for i in range(last)] for count in counts]
-    index = torch.tensor(wanted, device=logits.device)
-    return logits.gather(1, index[:, :, None].expand(-1, -1, logits.shape[-1]))
