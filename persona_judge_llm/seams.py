@@ -7,7 +7,7 @@ the chat template runs and cut at before the rendered text is encoded, so that o
 itself writes control tokens. Text without any is rendered and encoded as always.
 
 What would become a control token is not guessed but asked of the tokenizer, which may normalise
-text first or hold control tokens in its ordinary vocabulary.
+text first or hold control tokens in its ordinary vocabulary. Where it does neither, search does.
 """
 
 import re
@@ -35,6 +35,7 @@ class Seams:
         self._control = _control_tokens(tokenizer, template)
         contents = sorted(self._control.values(), key=len, reverse=True)
         self._exact = re.compile("|".join(map(re.escape, contents)) or "(?!)")
+        self._ask = tokenizer.is_fast and not _found_by_search(tokenizer, self._control)
         self._ours = "\0".join([template, *contents])
         self._newline = self._ids("\n")
 
@@ -73,7 +74,7 @@ class Seams:
         for text in strings:
             if self._exact.search(text):
                 yield text
-            elif text:
+            elif text and self._ask:
                 plain.append(text)
         if plain:
             read = self._tokenizer(plain, add_special_tokens=False, verbose=False)["input_ids"]
@@ -93,7 +94,7 @@ class Seams:
         """Yield where in `text` control tokens stand."""
         if self._exact.search(text):
             yield from (match.span() for match in self._exact.finditer(text))
-        elif text and self._tokenizer.is_fast:
+        elif text and self._ask:
             read = self._tokenizer(
                 text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
             )
@@ -137,3 +138,14 @@ def _control_tokens(tokenizer: "PreTrainedTokenizerBase", template: str) -> dict
         if added.special or content in named or written or _MARK_SHAPE.fullmatch(content):
             control[token] = content
     return control
+
+
+def _found_by_search(tokenizer: "PreTrainedTokenizerBase", control: dict[int, str]) -> bool:
+    """Tell whether control tokens are read exactly where they are written out, and nowhere else."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and all(
+        token in tokenizer.added_tokens_decoder
+        and not tokenizer.added_tokens_decoder[token].normalized
+        and backend.model.token_to_id(content) is None
+        for token, content in control.items()
+    )
