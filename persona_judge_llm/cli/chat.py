@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -139,14 +140,16 @@ class Conversation:
 
     def _stream(self) -> "Generation":
         answer = None
-        for chunk in self._engine.stream(
+        chunks = self._engine.stream(
             list(self._messages),
             user_id=self._user,
             preferences=self._prefer or None,
             **self._arguments,
-        ):
-            typer.echo(visible(chunk.text), nl=False)
-            answer = chunk.generation
+        )
+        with closing(chunks):  # Ctrl-C ends the decoding too, not only its display
+            for chunk in chunks:
+                typer.echo(visible(chunk.text), nl=False)
+                answer = chunk.generation
         typer.echo()
         if answer is None:
             raise AssertionError("the last chunk carries the answer")

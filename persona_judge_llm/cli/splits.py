@@ -1,7 +1,7 @@
 """Which side got which preference."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -9,7 +9,9 @@ from rich.text import Text
 
 from persona_judge_llm.cli.screen import plain
 from persona_judge_llm.preferences import Preference
-from persona_judge_llm.splitting import Split
+
+if TYPE_CHECKING:  # it loads torch
+    from persona_judge_llm.splitting import Split
 
 
 def labelled(preference: Preference) -> Text:
@@ -25,7 +27,7 @@ def labelled(preference: Preference) -> Text:
     return line.append(f" ({', '.join(notes)})", "dim") if notes else line
 
 
-def split_table(split: Split) -> Table:
+def split_table(split: "Split") -> Table:
     """Return A and B side by side, with their turns, and what was left out below."""
     table = Table(expand=True, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name, turns in zip("AB", split.turns, strict=True):
@@ -38,7 +40,7 @@ def split_table(split: Split) -> Table:
     return table
 
 
-def split_line(split: Split) -> Text:
+def split_line(split: "Split") -> Text:
     """Return A | B in one line; one text where there is one side only."""
     if not split.a and not split.b:
         return Text("no preferences", "dim")
@@ -49,7 +51,7 @@ def split_line(split: Split) -> Text:
     )
 
 
-def split_values(split: Split) -> dict[str, Any]:
+def split_values(split: "Split") -> dict[str, Any]:
     """Return the split for JSON."""
     return {
         "a": [preference_values(p) for p in split.a],

@@ -46,7 +46,7 @@ def test_every_command_says_what_it_does_and_what_its_options_are(words: tuple[s
     for word in words:
         command = command.commands[word]
     assert command.help
-    assert all(getattr(p, "help", None) for p in command.params if p.name not in ("user",))
+    assert all(getattr(p, "help", None) for p in command.params if p.name != "user")
 
 
 def test_the_version_is_that_of_the_package(ok: Callable[..., str]) -> None:
@@ -63,7 +63,7 @@ def test_help_and_version_load_neither_torch_nor_a_database(argument: str) -> No
         "heavy = {'torch', 'transformers', 'sqlalchemy', 'langchain_core'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

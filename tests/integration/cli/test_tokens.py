@@ -25,7 +25,7 @@ TRACE = (
 
 def drawn(*, colours: bool) -> str:
     console = Console(
-        file=io.StringIO(), width=80, force_terminal=colours, color_system="standard", _environ={}
+        file=io.StringIO(), width=80, color_system="standard" if colours else None, _environ={}
     )
     console.print(token_line(TRACE))
     console.print(legend(TRACE))
