@@ -16,6 +16,9 @@ VERSION_TABLE = "pj_alembic_version"
 
 _VERSION = select(table(VERSION_TABLE, column("version_num")).c.version_num)
 
+_UPGRADE_LOCK = 0x706A7570
+"""Any number that nobody else locks in the same database."""
+
 # Alembic keeps the migration under way in a global of its own.
 _one_at_a_time = threading.Lock()
 
@@ -41,7 +44,10 @@ def check(connection: Connection, where: str) -> None:
 
 
 def upgrade(connection: Connection) -> None:
-    """Run the missing migrations in the transaction of `connection`."""
+    """Run the missing migrations in the transaction of `connection`, one process at a time."""
+    if connection.dialect.name == "postgresql":
+        # SQLite's transaction holds the one write lock already; here nothing would wait.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
     config = Config()
     config.set_main_option("script_location", "persona_judge_profiles:migrations")
     config.attributes["connection"] = connection
