@@ -63,7 +63,7 @@ def encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: random.R
     ids.append(end)
     labels.append(end)
     positions = list(range(len(ids)))
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         cut = rng.randrange(1, len(prompt_ids))
         gap = rng.randint(1, _LONGEST_GAP)
         positions = [p if p < cut else p + gap for p in positions]

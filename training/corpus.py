@@ -126,7 +126,7 @@ def _dimensions(rng: random.Random, none_share: float) -> list[str]:
 
 def _guests(dimensions: Sequence[str], rng: random.Random) -> list[str]:
     own = [name for name in dimensions if name != "no_emoji"]
-    if not own or rng.random() > 0.45:
+    if not own or rng.random() > 0.35:
         return []
     options = [
         name
@@ -192,8 +192,8 @@ def styled_copy(sentence: str, dimensions: list[str], rng: random.Random) -> lis
 
 def context(rng: random.Random) -> Dialogue:
     """Draw a passage with a question whose answer is one of its sentences."""
-    count = rng.choice((1, 2, 3, 3, 4, 4, 5, 6, 8))
-    if rng.random() < 0.04:
+    count = rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6))
+    if rng.random() < 0.02:
         count = rng.randint(12, 30)
     task = passage(rng, count)
     dimensions = _dimensions(rng, 0.6)
@@ -250,11 +250,11 @@ def repeat(rng: random.Random) -> Dialogue:
 def draw(rng: random.Random) -> Dialogue:
     """Draw one dialogue of the mixture."""
     roll = rng.random()
-    if roll < 0.64:
+    if roll < 0.62:
         return chat(rng)
-    if roll < 0.82:
+    if roll < 0.8:
         return context(rng)
-    if roll < 0.96:
+    if roll < 0.93:
         return tool(rng)
     return repeat(rng)
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from persona_judge_llm import PersonaJudge, Request, SamplingParams
 from training.attributes import DIMENSIONS, present, well_formed, words
@@ -29,7 +33,7 @@ from training.wordings import HELD_OUT_PAIRS
 
 RESULT = Path(__file__).resolve().parent.parent / "benchmarks" / "bundled_model.json"
 EVALUATION_SEED = 977
-_BATCH = 64
+_BATCH = 42
 _LEXICON_SAMPLES = 40_000
 _CALL = re.compile(r"<tool_call>\s*(\{.*\})\s*</tool_call>", re.DOTALL)
 
@@ -79,13 +83,29 @@ def lexicon() -> frozenset[str]:
     return frozenset(known)
 
 
-def generate(engine: PersonaJudge, cases: Sequence[Case]) -> list[str]:
+_ENGINES: list[PersonaJudge] = []
+
+
+def _open(model: str) -> None:
+    torch.set_num_threads(1)
+    _ENGINES.append(PersonaJudge.from_pretrained(model))
+
+
+def _answer(requests: list[Request]) -> list[str]:
+    return [result.text.strip() for result in _ENGINES[0].generate_batch(requests)]
+
+
+def pool(model: Path) -> ProcessPoolExecutor:
+    """Make two processes of one thread, each with an engine of its own."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(2, context, initializer=_open, initargs=(str(model),))
+
+
+def generate(engines: Executor, cases: Sequence[Case]) -> list[str]:
     """Answer all cases, in batches."""
-    texts: list[str] = []
-    for start in range(0, len(cases), _BATCH):
-        part = [case.request for case in cases[start : start + _BATCH]]
-        texts += [result.text.strip() for result in engine.generate_batch(part)]
-    return texts
+    requests = [case.request for case in cases]
+    parts = [requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH)]
+    return [text for texts in engines.map(_answer, parts) for text in texts]
 
 
 def _question(rng: random.Random) -> str:
@@ -159,11 +179,11 @@ def read_call(text: str) -> tuple[str, str] | None:
         return None
 
 
-def evaluate(engine: PersonaJudge, n: int, per_dimension: int) -> tuple[list[Row], dict[str, Any]]:
+def evaluate(engines: Executor, n: int, per_dimension: int) -> tuple[list[Row], dict[str, Any]]:
     """Measure every row.
 
     Args:
-        engine: The engine with the model.
+        engines: Processes with the model, from `pool`.
         n: Generations a row.
         per_dimension: Generations of each dimension's own row.
 
@@ -180,7 +200,7 @@ def evaluate(engine: PersonaJudge, n: int, per_dimension: int) -> tuple[list[Row
         return well_formed(text, known | {word.lower() for word in words(question)})
 
     def run(name: str, cases: list[Case], check: Callable[[Case, str], bool], target: str) -> None:
-        texts = generate(engine, cases)
+        texts = generate(engines, cases)
         hits = sum(check(case, text) for case, text in zip(cases, texts, strict=True))
         rows.append(row(name, hits, len(cases), target))
         samples[name] = texts[:3]
@@ -200,7 +220,7 @@ def evaluate(engine: PersonaJudge, n: int, per_dimension: int) -> tuple[list[Row
         cases = chat_cases(rng, [(name,)] * per_dimension, "alone")
         run(f"one preference: {name}", cases, has_all, ">= 75 %")
     plain = chat_cases(rng, [()] * n, "alone")
-    texts = generate(engine, plain)
+    texts = generate(engines, plain)
     samples["no preference"] = texts[:3]
     counts = Counter(name for text in texts for name in DIMENSIONS if present(name, text))
     rows += [row(f"no preference: {name}", counts[name], n, "< 25 %") for name in DIMENSIONS]
@@ -222,7 +242,7 @@ def evaluate(engine: PersonaJudge, n: int, per_dimension: int) -> tuple[list[Row
         ">= 80 %",
     )
     calls = tool_cases(rng, n)
-    texts = generate(engine, calls)
+    texts = generate(engines, calls)
     samples["tool calls"] = texts[:3]
     read = [read_call(text) for text in texts]
     named = sum(
@@ -260,15 +280,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=TARGET)
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--n", type=int, default=504, help="generations a row")
-    parser.add_argument("--per-dimension", type=int, default=504)
+    parser.add_argument("--per-dimension", type=int, default=40)
     parser.add_argument("--quick", action="store_true", help="a few generations, nothing written")
     options = parser.parse_args()
     n, per_dimension = (18, 8) if options.quick else (options.n, options.per_dimension)
-    engine = PersonaJudge.from_pretrained(str(options.model))
-    try:
-        rows, samples = evaluate(engine, n, per_dimension)
-    finally:
-        engine.close()
+    with pool(options.model) as engines:
+        rows, samples = evaluate(engines, n, per_dimension)
     rows = summary(rows) + rows
     for r in rows:
         print(f"{r.name:<52} {r.share:7.1%}  [{r.low:6.1%}, {r.high:6.1%}]  n={r.n:<6} {r.target}")

@@ -9,10 +9,13 @@ import argparse
 import itertools
 import json
 import logging
+import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -22,16 +25,35 @@ from training.muon import Muon
 from training.tokenizer import END, PAD, save_tokenizer, train_tokenizer
 
 TARGET = Path(__file__).resolve().parent.parent / "persona_judge_llm" / "bundled"
-STEPS = 2000
-DECAY_FROM = 1300
+STEPS = 2196
+DECAY_FROM = 1428
 SEED = 20260
-TOKENS_PER_STEP = 4096
+PROCESSES = 2
+TOKENS_PER_PROCESS = 1600
 TOKENIZER_SAMPLES = 30_000
 _WARMUP = 60
 _MUON_RATE = 0.02
 _ADAM_RATE = 0.004
 
 log = logging.getLogger("training")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train.
+
+    Attributes:
+        steps: Number of steps.
+        decay_from: Step from which the learning rate falls.
+        minutes: If not zero, steps are planned by wall time: the decay starts after 65 % of it,
+            and the number of steps is fixed then and logged, so that the run can be made again.
+        resume: Folder of a model to go on with; None starts from random weights.
+    """
+
+    steps: int
+    decay_from: int
+    minutes: float = 0.0
+    resume: Path | None = None
 
 
 def make_tokenizer(seed: int) -> PreTrainedTokenizerFast:
@@ -103,69 +125,91 @@ def _optimizers(model: LlamaForCausalLM) -> tuple[torch.optim.Optimizer, ...]:
     )
 
 
-def _factor(step: int, steps: int, decay_from: int) -> float:
+def _factor(step: int, plan: Plan) -> float:
     """Learning-rate factor: warm up, hold, then fall linearly to nearly nothing."""
     if step < _WARMUP:
         return (step + 1) / _WARMUP
-    if step < decay_from:
+    if step < plan.decay_from:
         return 1.0
-    return max(0.01, (steps - step) / max(1, steps - decay_from))
+    return max(0.01, (plan.steps - step) / max(1, plan.steps - plan.decay_from))
 
 
-def train(
-    folder: Path, steps: int, decay_from: int, seed: int, minutes: float | None = None
-) -> LlamaForCausalLM:
-    """Train and save.
+def _share_gradients(
+    model: LlamaForCausalLM, loss: torch.Tensor, seconds: float
+) -> tuple[float, float]:
+    """Average gradients and loss over the processes; everyone gets the first one's clock."""
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    extra = torch.tensor([loss.item(), seconds if dist.get_rank() == 0 else 0.0])
+    flat = torch.cat([*(grad.reshape(-1) for grad in grads), extra])
+    dist.all_reduce(flat)
+    mean = flat / dist.get_world_size()
+    start = 0
+    for grad in grads:
+        grad.copy_(mean[start : start + grad.numel()].view_as(grad))
+        start += grad.numel()
+    return mean[-2].item(), flat[-1].item()
 
-    Args:
-        folder: Where to write.
-        steps: Number of steps.
-        decay_from: Step from which the learning rate falls.
-        seed: Seed of everything.
-        minutes: Plan the run by wall time instead: the decay starts after 65 % of it, and the
-            number of steps is fixed then and logged, so that the run can be made again.
-    """
-    torch.set_num_threads(2)
+
+def _worker(rank: int, folder: Path, plan: Plan, seed: int, meeting: str) -> None:
+    """Train as one of the processes; the first one writes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
     start = time.monotonic()
     tokenizer = make_tokenizer(seed)
     model = make_model(tokenizer, seed)
-    log.info("parameters %d, vocabulary %d", model.num_parameters(), len(tokenizer))
+    if plan.resume:  # warm restart: the weights as written, new optimizers, fresh samples
+        model = LlamaForCausalLM.from_pretrained(plan.resume, dtype=torch.float32)
     optimizers = _optimizers(model)
-    rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    source = batches(tokenizer, seed, TOKENS_PER_STEP)
-    planned = minutes is None
-    if not planned:
-        steps = decay_from = 10**9
-    seen, running = 0, 0.0
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    rates = [group["lr"] for group in groups]
+    fresh = 1000 if plan.resume else 0
+    source = batches(tokenizer, seed + 100 * rank + fresh, TOKENS_PER_PROCESS)
+    if rank == 0:
+        log.info("parameters %d, vocabulary %d", model.num_parameters(), len(tokenizer))
+    seen, running, seconds = 0, 0.0, 0.0
     for step in itertools.count():
-        passed = time.monotonic() - start
-        if minutes is not None and not planned and passed > 0.65 * minutes * 60:
-            planned, decay_from = True, step
-            steps = step + int(step / passed * (minutes * 60 - passed))
-            log.info("planned: steps %d, decay from %d", steps, decay_from)
-        if step >= steps:
+        if plan.minutes and seconds > 0.65 * plan.minutes * 60:
+            rest = int(step / seconds * (plan.minutes * 60 - seconds))
+            plan = replace(plan, steps=step + rest, decay_from=step, minutes=0.0)
+            if rank == 0:
+                log.info("planned: steps %d, decay from %d", plan.steps, plan.decay_from)
+        if step >= plan.steps:
             break
-        factor = _factor(step, steps, decay_from)
-        groups = (group for optimizer in optimizers for group in optimizer.param_groups)
         for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate * factor
+            group["lr"] = rate * _factor(step, plan)
         batch = next(source)
         loss = loss_of(model, batch)
         loss.backward()
+        mean, seconds = _share_gradients(model, loss, time.monotonic() - start)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        seen += batch.ids.numel()
-        running = loss.item() if step == 0 else 0.97 * running + 0.03 * loss.item()
-        if step % 20 == 0:
-            log.info("step %d loss %.4f tokens %d seconds %.0f", step, running, seen, passed)
-        if step % 200 == 199:
+        seen += PROCESSES * batch.ids.numel()
+        running = mean if step == 0 else 0.95 * running + 0.05 * mean
+        if rank == 0 and step % 20 == 0:
+            log.info("step %d loss %.4f tokens ~%d seconds %.0f", step, running, seen, seconds)
+        if rank == 0 and step % 200 == 199:
             save(model, tokenizer, folder)
-    save(model, tokenizer, folder)
-    log.info("done: steps %d tokens %d seconds %.0f", steps, seen, time.monotonic() - start)
-    return model
+    if rank == 0:
+        save(model, tokenizer, folder)
+        log.info("done: steps %d tokens ~%d seconds %.0f", plan.steps, seen, seconds)
+    dist.destroy_process_group()
+
+
+def train(folder: Path, plan: Plan, seed: int) -> None:
+    """Train in ``PROCESSES`` processes of one thread each, and save.
+
+    Args:
+        folder: Where to write.
+        plan: How long.
+        seed: Seed of everything.
+    """
+    with tempfile.TemporaryDirectory() as meeting:
+        place = (Path(meeting) / "meeting").as_uri()
+        torch.multiprocessing.spawn(_worker, (folder, plan, seed, place), nprocs=PROCESSES)
 
 
 def main() -> None:
@@ -175,10 +219,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--decay-from", type=int, default=DECAY_FROM)
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--minutes", type=float, default=0.0, help="plan by wall time instead")
+    parser.add_argument("--resume", type=Path, help="folder to start from, with fresh samples")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(options.out, options.steps, options.decay_from, options.seed, options.minutes)
+    plan = Plan(options.steps, options.decay_from, resume=options.resume)
+    if options.minutes:
+        plan = Plan(10**9, 10**9, options.minutes, options.resume)
+    train(options.out, plan, options.seed)
 
 
 if __name__ == "__main__":
