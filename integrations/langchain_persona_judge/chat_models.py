@@ -1,6 +1,5 @@
 """`ChatPersonaJudge`: messages in, a message out."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
@@ -9,23 +8,22 @@ from typing import Any, ClassVar, NoReturn
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
-    Callbacks,
 )
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
+from langchain_persona_judge.chat_calls import ChatCalls
 from langchain_persona_judge.messages import to_chat
 from langchain_persona_judge.results import AnswerStream, answer
-from langchain_persona_judge.settings import Call, PersonaJudgeSettings
+from langchain_persona_judge.settings import Call
 from persona_judge_llm import __version__
 from persona_judge_llm.errors import ContextOverflowError, UnsupportedModelError
 from persona_judge_llm.planning import PreparedCall
@@ -34,7 +32,7 @@ from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.trace import Generation
 
 
-class ChatPersonaJudge(PersonaJudgeSettings, BaseChatModel):
+class ChatPersonaJudge(ChatCalls):
     """Answers conversations, each in its user's taste.
 
     Setup:
@@ -167,146 +165,21 @@ class ChatPersonaJudge(PersonaJudgeSettings, BaseChatModel):
             "a schema"
         )
 
-    # --- Public methods: the user is settled here, where LangChain still has the config ----------
-    # On the copy made for a call (`_calls` is set) they are LangChain's own.
-
-    def invoke(
+    def read_call(
         self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Answer a conversation."""
-        if self._calls is None:
-            kwargs = self.named(kwargs, config)
-        return super().invoke(input, config, stop=stop, **kwargs)
+        arguments: Mapping[str, Any],
+        config: RunnableConfig | None,
+        stop: list[str] | None,
+        also: Sequence[str] = (),
+    ) -> Call:
+        """Sort the arguments of a call; see `PersonaJudgeSettings`.
 
-    async def ainvoke(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AIMessage:
-        """Answer a conversation."""
-        if self._calls is None:
-            kwargs = self.named(kwargs, config)
-        return await super().ainvoke(input, config, stop=stop, **kwargs)
-
-    def stream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        """Answer in pieces; user and profile are settled now, not at the first piece."""
-        call, request = self._read(input, config, stop, kwargs)
-        one = self.for_calls(call.settings, [self.engine.prepare(request)])
-        return BaseChatModel.stream(one, input, config, stop=one.stop, **call.rest)
-
-    def astream(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Answer in pieces; the user is settled now, the profile read at the first piece."""
-        call, request = self._read(input, config, stop, kwargs)
-
-        async def pieces() -> AsyncIterator[AIMessageChunk]:
-            one = self.for_calls(call.settings, [await self._prepare(request)])
-            stream = BaseChatModel.astream(one, input, config, stop=one.stop, **call.rest)
-            async with aclosing(stream) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-
-        return pieces()
-
-    def stream_events(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        version: str = "v2",
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Answer as events; user and profile are settled now."""
-        if version != "v3":
-            return super().stream_events(input, config, version=version, stop=stop, **kwargs)
-        call, request = self._read(input, config, stop, kwargs)
-        one = self.for_calls(call.settings, [self.engine.prepare(request)])
-        return BaseChatModel.stream_events(
-            one, input, config, version="v3", stop=one.stop, **call.rest
-        )
-
-    def astream_events(
-        self,
-        input: LanguageModelInput,
-        config: RunnableConfig | None = None,
-        *,
-        version: str = "v2",
-        stop: list[str] | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Answer as events; the user is settled now."""
-        if version != "v3":
-            named = self.named(kwargs, config)
-            return super().astream_events(input, config, version=version, stop=stop, **named)
-        call, request = self._read(input, config, stop, kwargs)
-
-        async def open_stream() -> Any:
-            one = self.for_calls(call.settings, [await self._prepare(request)])
-            return await BaseChatModel.astream_events(
-                one, input, config, version="v3", stop=one.stop, **call.rest
-            )
-
-        return open_stream()
-
-    def generate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Answer several conversations of one user, each as a call of its own."""
-        if self._calls is not None:
-            return super().generate(messages, stop, callbacks, **kwargs)
-        call = self.read_call(kwargs, None, stop)
-        results = []
-        for conversation, rest in _single_calls(messages, call.rest):
-            prepared = self.engine.prepare(self.to_request(to_chat(conversation), call))
-            one = self.for_calls(call.settings, [prepared])
-            results.append(one.generate([conversation], one.stop, callbacks, **rest))
-        return self._joined(results)
-
-    async def agenerate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Answer several conversations of one user at once, each as a call of its own."""
-        if self._calls is not None:
-            return await super().agenerate(messages, stop, callbacks, **kwargs)
-        call = self.read_call(kwargs, None, stop)
-
-        async def answer_one(conversation: list[BaseMessage], rest: dict[str, Any]) -> LLMResult:
-            request = self.to_request(to_chat(conversation), call)
-            one = self.for_calls(call.settings, [await self._prepare(request)])
-            return await one.agenerate([conversation], one.stop, callbacks, **rest)
-
-        singles = _single_calls(messages, call.rest)
-        return self._joined(await asyncio.gather(*(answer_one(m, r) for m, r in singles)))
+        Raises:
+            UnsupportedModelError: a forced tool call.
+        """
+        call = super().read_call(arguments, config, stop, also)
+        _check_tool_choice(call.rest.get("tool_choice"))
+        return replace(call, tools=None) if call.rest.get("tool_choice") == "none" else call
 
     # --- What LangChain calls, on the copy made for the call -------------------------------------
 
@@ -341,7 +214,7 @@ class ChatPersonaJudge(PersonaJudgeSettings, BaseChatModel):
         pieces = AnswerStream(self.model_name, tools=bool(call.request.tools))
         with closing(self.engine.stream(call)) as chunks:
             for chunk in chunks:
-                if piece := pieces.feed(chunk):
+                for piece in pieces.feed(chunk):
                     if run_manager:
                         run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -357,7 +230,7 @@ class ChatPersonaJudge(PersonaJudgeSettings, BaseChatModel):
         pieces = AnswerStream(self.model_name, tools=bool(call.request.tools))
         async with aclosing(self.engine.astream(call)) as chunks:
             async for chunk in chunks:
-                if piece := pieces.feed(chunk):
+                for piece in pieces.feed(chunk):
                     if run_manager:
                         await run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -375,51 +248,6 @@ class ChatPersonaJudge(PersonaJudgeSettings, BaseChatModel):
     def _result(self, call: PreparedCall, generation: Generation) -> ChatResult:
         message = answer(generation, self.model_name, tools=bool(call.request.tools))
         return ChatResult(generations=[ChatGeneration(message=message)])
-
-    # --- Reading a call --------------------------------------------------------------------------
-
-    def read_call(
-        self,
-        arguments: Mapping[str, Any],
-        config: RunnableConfig | None,
-        stop: list[str] | None,
-    ) -> Call:
-        """Sort the arguments of a call; see `PersonaJudgeSettings`.
-
-        Raises:
-            UnsupportedModelError: a forced tool call.
-        """
-        call = super().read_call(arguments, config, stop)
-        _check_tool_choice(call.rest.get("tool_choice"))
-        return replace(call, tools=None) if call.rest.get("tool_choice") == "none" else call
-
-    def _read(
-        self,
-        given: LanguageModelInput,
-        config: RunnableConfig | None,
-        stop: list[str] | None,
-        kwargs: Mapping[str, Any],
-    ) -> tuple[Call, Request]:
-        call = self.read_call(kwargs, config, stop)
-        return call, self.to_request(to_chat(self._convert_input(given).to_messages()), call)
-
-    async def _prepare(self, request: Request) -> PreparedCall:
-        return await run_in_executor(None, self.engine.prepare, request)
-
-    def _joined(self, results: Sequence[LLMResult]) -> LLMResult:
-        return LLMResult(
-            generations=[conversation for r in results for conversation in r.generations],
-            llm_output=self._combine_llm_outputs([r.llm_output for r in results]),
-            run=[info for r in results for info in r.run or ()] or None,
-        )
-
-
-def _single_calls(
-    messages: Sequence[list[BaseMessage]], rest: Mapping[str, Any]
-) -> Iterator[tuple[list[BaseMessage], dict[str, Any]]]:
-    """Yield each conversation with the arguments of its call; a run id names the first run only."""
-    for index, conversation in enumerate(messages):
-        yield conversation, {k: v for k, v in rest.items() if index == 0 or k != "run_id"}
 
 
 def _check_tool_choice(tool_choice: object) -> None:

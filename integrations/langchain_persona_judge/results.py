@@ -1,5 +1,7 @@
 """What the engine returns, in LangChain's words."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -92,27 +94,36 @@ class AnswerStream:
         self._text = ""
         self._shown = 0
 
-    def feed(self, chunk: Chunk) -> ChatGenerationChunk | None:
-        """Return what can be shown after `chunk`, or None."""
+    def feed(self, chunk: Chunk) -> list[ChatGenerationChunk]:
+        """Return what can be shown after `chunk`."""
         self._text += chunk.text
         if chunk.generation is not None:
-            return ChatGenerationChunk(message=self._last(chunk.generation))
+            return [ChatGenerationChunk(message=m) for m in self._last(chunk.generation)]
         shown = shown_length(self._text) if self._tools else len(self._text)
         delta = self._text[self._shown : shown]
         if not delta:
-            return None
+            return []
         self._shown = shown
-        return ChatGenerationChunk(message=AIMessageChunk(content=delta))
+        return [ChatGenerationChunk(message=AIMessageChunk(content=delta))]
 
-    def _last(self, generation: Generation) -> AIMessageChunk:
+    def _last(self, generation: Generation) -> Iterator[AIMessageChunk]:
         whole = answer(generation, self._model_name, tools=self._tools)
-        calls = [*whole.tool_calls, *whole.invalid_tool_calls]
-        return AIMessageChunk(
-            content=whole.text[self._shown :],
-            tool_call_chunks=[
-                tool_call_chunk(name=c["name"], args=_as_text(c["args"]), id=c["id"], index=n)
-                for n, c in enumerate(calls)
-            ],
+        rest = whole.text[self._shown :]
+        if calls := [*whole.tool_calls, *whole.invalid_tool_calls]:
+            if rest:
+                yield AIMessageChunk(content=rest)
+                rest = ""
+            # A chunk of their own: LangChain's events drop malformed calls beside text, and in
+            # the last chunk.
+            yield AIMessageChunk(
+                content="",
+                tool_call_chunks=[
+                    tool_call_chunk(name=c["name"], args=_as_text(c["args"]), id=c["id"], index=n)
+                    for n, c in enumerate(calls)
+                ],
+            )
+        yield AIMessageChunk(
+            content=rest,
             usage_metadata=whole.usage_metadata,
             response_metadata=whole.response_metadata,
             chunk_position="last",
@@ -125,6 +136,4 @@ def _call_id() -> str:
 
 
 def _as_text(arguments: dict[str, Any] | str | None) -> str | None:
-    import json
-
     return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else arguments

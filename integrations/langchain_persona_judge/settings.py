@@ -23,7 +23,7 @@ DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement")
 FIELDS: Final = (*SAMPLING, *DECODING, "max_tokens", "stop")
 WHOSE: Final = ("user_id", "preferences", "persona")
 RUN: Final = ("tags", "metadata", "run_name", "run_id")
-"""What LangChain's `invoke` takes out of the config and hands to `generate`."""
+"""What LangChain's `invoke` takes out of the config and hands to `generate`; only that takes it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -135,8 +135,18 @@ class PersonaJudgeSettings(BaseModel):
         params["fingerprint"] = self._fingerprint
         return params
 
-    def named(self, arguments: Mapping[str, Any], config: RunnableConfig | None) -> dict[str, Any]:
+    def named(
+        self,
+        arguments: Mapping[str, Any],
+        config: RunnableConfig | None,
+        also: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Return the arguments of a call with its user made explicit.
+
+        Args:
+            arguments: keyword arguments of the call.
+            config: the config passed to the call, if any.
+            also: arguments that this entry point takes besides.
 
         Raises:
             InvalidParameterError: an argument that nobody knows.
@@ -144,7 +154,7 @@ class PersonaJudgeSettings(BaseModel):
         """
         known = (*FIELDS, *WHOSE, *self.call_arguments)
         for name in arguments:
-            if name not in known and name not in RUN:
+            if name not in known and name not in also:
                 # By name alone: a misspelt `preferences` holds what no log may show.
                 raise InvalidParameterError("call argument", name, f"one of {known}")
         return name_user(arguments, config, self.bound_user)
@@ -154,6 +164,7 @@ class PersonaJudgeSettings(BaseModel):
         arguments: Mapping[str, Any],
         config: RunnableConfig | None,
         stop: list[str] | None,
+        also: Sequence[str] = (),
     ) -> Call:
         """Sort the arguments of a call and settle its user; nothing is read yet.
 
@@ -161,18 +172,19 @@ class PersonaJudgeSettings(BaseModel):
             arguments: keyword arguments of the call.
             config: the config passed to the call, if any.
             stop: the call's stop strings.
+            also: arguments that this entry point takes besides.
 
         Raises:
             InvalidParameterError: an argument that nobody knows.
             InvalidPreferenceError: a user id that cannot be one.
         """
-        named = self.named(arguments, config)
+        named = self.named(arguments, config, also)
         if stop is not None:
             named["stop"] = stop
         return Call(
             settings={name: named[name] for name in FIELDS if name in named},
             whose={name: named[name] for name in WHOSE if name in named},
-            rest={name: named[name] for name in (*RUN, *self.call_arguments) if name in named},
+            rest={name: named[name] for name in (*also, *self.call_arguments) if name in named},
             tools=named.get("tools"),
         )
 

@@ -31,7 +31,7 @@ class TellingEngine(PersonaJudge):
         self.batches: list[int] = []
         self._lock = threading.Lock()
 
-    def generate(self, prompt: Call, **arguments: Any) -> Generation:  # type: ignore[override]
+    def generate(self, prompt: Call, **arguments: Any) -> Generation:
         assert isinstance(prompt, PreparedCall)
         with self._lock:
             self.decoded.append(prompt)
@@ -72,8 +72,9 @@ class TellingEngine(PersonaJudge):
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[TellingEngine]:
-    with TellingEngine(InMemoryProfileStore()) as engine:
-        yield engine
+    engine = TellingEngine(InMemoryProfileStore())
+    yield engine
+    engine.close()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -272,6 +273,32 @@ async def test_an_unknown_argument_is_an_error_and_its_value_is_not_shown(
     with pytest.raises(InvalidParameterError, match="preference'") as caught:
         await through(door, model, preference=["likes SECRETS"])
     assert "SECRETS" not in str(caught.value)
+
+
+@each_door(**RAISING)
+async def test_what_belongs_into_the_config_is_refused_as_an_argument(
+    door: Door, model: Any
+) -> None:
+    with pytest.raises(InvalidParameterError, match="tags"):
+        await through(door, model, tags=["a"])
+
+
+async def test_events_can_be_filtered_and_runs_named(
+    model: Any, chat: ChatPersonaJudge, llm: PersonaJudgeLLM
+) -> None:
+    config: RunnableConfig = {"run_name": "asked", "tags": ["t"]}
+    events = model.astream_events("x", config, version="v2", include_names=["asked"], user_id=ALICE)
+    assert await v2(events) == TASTES[ALICE]
+    left_out = model.astream_events("x", config, version="v2", exclude_tags=["t"], user_id=ALICE)
+    assert await v2(left_out) == ""
+    named = uuid4()
+    message = chat.invoke("x", {"run_id": named}, user_id=ALICE)
+    assert str(named) in str(message.id)
+    found = chat.generate([[HumanMessage("a")], [HumanMessage("b")]], run_id=named, user_id=ALICE)
+    assert found.run is not None
+    assert [r.run_id == named for r in found.run] == [True, False]
+    result = await llm.agenerate(["x"], run_id=named, tags=["t"], user_id=ALICE)
+    assert [r.run_id for r in result.run or ()] == [named]
 
 
 @each_door(**SYNC, **ASYNC, **GENERATE)
