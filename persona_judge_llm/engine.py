@@ -49,6 +49,19 @@ class PersonaJudge:
     Safe to use from many threads and event loops at once. `use_user()` scopes are read when a
     method is called, also by streams that are consumed later.
 
+    ```python
+    from persona_judge_llm import PersonaJudge, SamplingParams
+
+    engine = PersonaJudge.bundled()
+    answer = engine.generate(
+        "How can I sleep better?",
+        preferences=["Be concise", "Use vivid images"],
+        params=SamplingParams(max_new_tokens=48, seed=3),
+    )
+    print(answer.finish_reason in ("stop", "length"), len(answer.trace) == len(answer.token_ids))
+    #> True True
+    ```
+
     Args:
         model: a causal `PreTrainedModel`, or anything with the `LanguageModel` protocol.
         tokenizer: the model's tokenizer.

@@ -1,16 +1,18 @@
-"""Every Python example of the README runs, and prints what it says."""
+"""Every Python example of the README and of the engine runs, and prints what it says."""
 
 from pathlib import Path
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
-README = Path(__file__).parents[2] / "README.md"
-EXAMPLES = list(find_examples(str(README)))
+ROOT = Path(__file__).parents[2]
+EXAMPLES = list(
+    find_examples(str(ROOT / "README.md"), str(ROOT / "persona_judge_llm" / "engine.py"))
+)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_an_example_of_the_readme_runs(example: CodeExample, eval_example: EvalExample):
+def test_an_example_runs_and_prints_what_it_says(example: CodeExample, eval_example: EvalExample):
     eval_example.run_print_check(example)
 
 

@@ -147,7 +147,7 @@ def original(tmp_path_factory):
 
 def outcome(folder, tests):
     """Run tests in a folder; return pytest's exit status and the end of its output."""
-    run = subprocess.run(  # noqa: S603
+    run = subprocess.run(
         [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
         cwd=folder,
         env={**os.environ, "LAW_SAMPLES": "20000", "PYTHONPATH": str(folder)},
