@@ -33,7 +33,7 @@ from training.wordings import HELD_OUT_PAIRS
 
 RESULT = Path(__file__).resolve().parent.parent / "benchmarks" / "bundled_model.json"
 EVALUATION_SEED = 977
-_BATCH = 42
+_BATCH = 84
 _LEXICON_SAMPLES = 40_000
 _CALL = re.compile(r"<tool_call>\s*(\{.*\})\s*</tool_call>", re.DOTALL)
 
@@ -70,7 +70,7 @@ def row(name: str, hits: int, n: int, target: str = "") -> Row:
     return Row(name, round(share, 4), round(middle - half, 4), round(middle + half, 4), n, target)
 
 
-def _params(seed: int, tokens: int = 160) -> SamplingParams:
+def _params(seed: int, tokens: int = 128) -> SamplingParams:
     return SamplingParams(temperature=0.7, top_k=20, top_p=0.9, max_new_tokens=tokens, seed=seed)
 
 
@@ -193,39 +193,52 @@ def evaluate(engines: Executor, n: int, per_dimension: int) -> tuple[list[Row], 
     rng = random.Random(EVALUATION_SEED)
     known = lexicon()
     rows: list[Row] = []
-    answers: list[str] = []
     samples: dict[str, Any] = {}
 
     def formed(text: str, question: str) -> bool:
         return well_formed(text, known | {word.lower() for word in words(question)})
 
-    def run(name: str, cases: list[Case], check: Callable[[Case, str], bool], target: str) -> None:
-        texts = generate(engines, cases)
+    def note(
+        name: str,
+        cases: list[Case],
+        texts: list[str],
+        check: Callable[[Case, str], bool],
+        target: str,
+    ) -> None:
         hits = sum(check(case, text) for case, text in zip(cases, texts, strict=True))
         rows.append(row(name, hits, len(cases), target))
         samples[name] = texts[:3]
-        if not cases[0].answer and not cases[0].tool:
+        if not cases[0].answer:
             ok = sum(
                 formed(text, str(case.request.prompt))
                 for case, text in zip(cases, texts, strict=True)
             )
             rows.append(row(f"well formed: {name}", ok, len(cases), ">= 95 %"))
-        answers.extend(texts)
         print(f"  {name}: {hits / len(cases):.3f}", flush=True)
+
+    def run(name: str, cases: list[Case], check: Callable[[Case, str], bool], target: str) -> None:
+        note(name, cases, generate(engines, cases), check, target)
 
     def has_all(case: Case, text: str) -> bool:
         return all(present(name, text) for name in case.dimensions)
 
-    for name in (*DIMENSIONS, "no_emoji"):
-        cases = chat_cases(rng, [(name,)] * per_dimension, "alone")
-        run(f"one preference: {name}", cases, has_all, ">= 75 %")
+    names = (*DIMENSIONS, "no_emoji")
+    sets = [(name,) for name in names for _ in range(per_dimension)]
+    cases = chat_cases(rng, sets, "alone")
+    order = list(range(len(cases)))
+    rng.shuffle(order)
+    texts = dict(zip(order, generate(engines, [cases[i] for i in order]), strict=True))
+    for k, name in enumerate(names):
+        span = range(k * per_dimension, (k + 1) * per_dimension)
+        own = [texts[i] for i in span]
+        note(f"one preference: {name}", [cases[i] for i in span], own, has_all, ">= 75 %")
     plain = chat_cases(rng, [()] * n, "alone")
-    texts = generate(engines, plain)
-    samples["no preference"] = texts[:3]
-    counts = Counter(name for text in texts for name in DIMENSIONS if present(name, text))
+    answers = generate(engines, plain)
+    samples["no preference"] = answers[:3]
+    counts = Counter(name for text in answers for name in DIMENSIONS if present(name, text))
     rows += [row(f"no preference: {name}", counts[name], n, "< 25 %") for name in DIMENSIONS]
     ok = sum(
-        formed(text, str(case.request.prompt)) for case, text in zip(plain, texts, strict=True)
+        formed(text, str(case.request.prompt)) for case, text in zip(plain, answers, strict=True)
     )
     rows.append(row("well formed: no preference", ok, n, ">= 95 %"))
     pairs = list(itertools.islice(itertools.cycle(HELD_OUT_PAIRS), n))
@@ -242,9 +255,9 @@ def evaluate(engines: Executor, n: int, per_dimension: int) -> tuple[list[Row], 
         ">= 80 %",
     )
     calls = tool_cases(rng, n)
-    texts = generate(engines, calls)
-    samples["tool calls"] = texts[:3]
-    read = [read_call(text) for text in texts]
+    replies = generate(engines, calls)
+    samples["tool calls"] = replies[:3]
+    read = [read_call(text) for text in replies]
     named = sum(
         got is not None and got[0] == case.tool for got, case in zip(read, calls, strict=True)
     )
@@ -280,7 +293,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=TARGET)
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--n", type=int, default=504, help="generations a row")
-    parser.add_argument("--per-dimension", type=int, default=40)
+    parser.add_argument("--per-dimension", type=int, default=36)
     parser.add_argument("--quick", action="store_true", help="a few generations, nothing written")
     options = parser.parse_args()
     n, per_dimension = (18, 8) if options.quick else (options.n, options.per_dimension)

@@ -25,8 +25,9 @@ from training.muon import Muon
 from training.tokenizer import END, PAD, save_tokenizer, train_tokenizer
 
 TARGET = Path(__file__).resolve().parent.parent / "persona_judge_llm" / "bundled"
-STEPS = 2196
-DECAY_FROM = 1428
+ROUNDS: tuple[tuple[int, int], ...] = ((2196, 1428),)
+"""Steps of each round and the step from which its learning rate falls; a later round starts from
+the weights that the one before has written."""
 SEED = 20260
 PROCESSES = 2
 TOKENS_PER_PROCESS = 1600
@@ -134,6 +135,15 @@ def _factor(step: int, plan: Plan) -> float:
     return max(0.01, (plan.steps - step) / max(1, plan.steps - plan.decay_from))
 
 
+def _settled(plan: Plan, step: int, seconds: float) -> Plan:
+    """Turn minutes into steps once most of the time has passed; all processes agree."""
+    if not plan.minutes or seconds <= 0.65 * plan.minutes * 60:
+        return plan
+    rest = int(step / seconds * (plan.minutes * 60 - seconds))
+    log.info("planned: steps %d, decay from %d", step + rest, step)
+    return replace(plan, steps=step + rest, decay_from=step, minutes=0.0)
+
+
 def _share_gradients(
     model: LlamaForCausalLM, loss: torch.Tensor, seconds: float
 ) -> tuple[float, float]:
@@ -150,6 +160,13 @@ def _share_gradients(
     return mean[-2].item(), flat[-1].item()
 
 
+def _starting_model(plan: Plan, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """Build the model, or take the weights as written for a warm restart."""
+    if plan.resume is None:
+        return make_model(tokenizer, seed)
+    return LlamaForCausalLM.from_pretrained(plan.resume, dtype=torch.float32)
+
+
 def _worker(rank: int, folder: Path, plan: Plan, seed: int, meeting: str) -> None:
     """Train as one of the processes; the first one writes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -158,9 +175,7 @@ def _worker(rank: int, folder: Path, plan: Plan, seed: int, meeting: str) -> Non
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
     start = time.monotonic()
     tokenizer = make_tokenizer(seed)
-    model = make_model(tokenizer, seed)
-    if plan.resume:  # warm restart: the weights as written, new optimizers, fresh samples
-        model = LlamaForCausalLM.from_pretrained(plan.resume, dtype=torch.float32)
+    model = _starting_model(plan, tokenizer, seed)
     optimizers = _optimizers(model)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     rates = [group["lr"] for group in groups]
@@ -170,11 +185,7 @@ def _worker(rank: int, folder: Path, plan: Plan, seed: int, meeting: str) -> Non
         log.info("parameters %d, vocabulary %d", model.num_parameters(), len(tokenizer))
     seen, running, seconds = 0, 0.0, 0.0
     for step in itertools.count():
-        if plan.minutes and seconds > 0.65 * plan.minutes * 60:
-            rest = int(step / seconds * (plan.minutes * 60 - seconds))
-            plan = replace(plan, steps=step + rest, decay_from=step, minutes=0.0)
-            if rank == 0:
-                log.info("planned: steps %d, decay from %d", plan.steps, plan.decay_from)
+        plan = _settled(plan, step, seconds)
         if step >= plan.steps:
             break
         for group, rate in zip(groups, rates, strict=True):
@@ -189,9 +200,11 @@ def _worker(rank: int, folder: Path, plan: Plan, seed: int, meeting: str) -> Non
             optimizer.zero_grad(set_to_none=True)
         seen += PROCESSES * batch.ids.numel()
         running = mean if step == 0 else 0.95 * running + 0.05 * mean
-        if rank == 0 and step % 20 == 0:
+        if rank != 0:
+            continue
+        if step % 20 == 0:
             log.info("step %d loss %.4f tokens ~%d seconds %.0f", step, running, seen, seconds)
-        if rank == 0 and step % 200 == 199:
+        if step % 200 == 199:
             save(model, tokenizer, folder)
     if rank == 0:
         save(model, tokenizer, folder)
@@ -216,16 +229,24 @@ def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description="Train the bundled model.")
     parser.add_argument("--out", type=Path, default=TARGET)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--decay-from", type=int, default=DECAY_FROM)
+    parser.add_argument("--steps", type=int, help="one round of so many steps")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--minutes", type=float, default=0.0, help="plan by wall time instead")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="one round, planned by wall time"
+    )
     parser.add_argument("--resume", type=Path, help="folder to start from, with fresh samples")
     options = parser.parse_args()
-    plan = Plan(options.steps, options.decay_from, resume=options.resume)
     if options.minutes:
-        plan = Plan(10**9, 10**9, options.minutes, options.resume)
-    train(options.out, plan, options.seed)
+        plans = [Plan(10**9, 10**9, options.minutes, options.resume)]
+    elif options.steps:
+        plans = [Plan(options.steps, options.steps * 65 // 100, resume=options.resume)]
+    else:
+        plans = [
+            Plan(steps, decay_from, resume=options.out if i else options.resume)
+            for i, (steps, decay_from) in enumerate(ROUNDS)
+        ]
+    for plan in plans:
+        train(options.out, plan, options.seed)
 
 
 if __name__ == "__main__":
