@@ -13,6 +13,9 @@
 Nothing here imports torch before a command needs a model.
 """
 
+import io
+import sys
+
 from persona_judge_llm.cli.app import app
 
 __all__ = ["app", "main"]
@@ -20,4 +23,8 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without emoji shows "?" in their place; that is no reason to stop.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     app()

@@ -1,6 +1,8 @@
 """`persona-judge profile`."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,3 +110,15 @@ def test_without_a_url_the_profiles_are_in_the_users_data_folder(
     ok("profile", "add", "ana", "Be concise")
     assert (tmp_path / "data #1" / "persona-judge" / "profiles.db").exists()
     assert data_folder().stat().st_mode & 0o077 == 0
+
+
+def test_a_terminal_without_emoji_shows_something_else(ok: Ok, store_url: str) -> None:
+    ok("profile", "add", "ana", "Use emoji 🙂")
+    code = "from persona_judge_llm.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "profile", "list", "ana"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.stdout == b"p1  Use emoji ?\n"
