@@ -27,7 +27,7 @@ def test_every_error_of_the_tree_is_public():
 
 @pytest.mark.parametrize("statement", ["from persona_judge_llm import PersonaJudgeLLM"])
 def test_asking_for_a_persona_judge_llm_names_both_homes(statement):
-    with pytest.raises(ImportError, match="langchain_persona_judge.*llama_index_persona_judge"):
+    with pytest.raises(ImportError, match=r"langchain_persona_judge.*llama_index_persona_judge"):
         exec(statement)
 
 
