@@ -228,7 +228,7 @@ def test_fields_are_the_defaults_of_calls(real_engine: Any) -> None:
 
 def test_what_llamaindex_passes_to_every_llm_is_accepted(real: PersonaJudgeLLM) -> None:
     headers = {"anthropic-beta": "prompt-caching"}
-    assert real.chat([ChatMessage("hi")], max_tokens=2, extra_headers=headers).message.content
+    assert real.chat([ChatMessage("hi")], max_tokens=2, extra_headers=headers).raw
 
 
 @pytest.mark.parametrize("bad", [{"bogus": 1}, {"top_k": -1}, {"turns": (0, 1)}, {"rule": "x"}])
