@@ -191,15 +191,14 @@ def _canonical(preferences: Sequence[Preference]) -> list[Preference]:
 
 
 def _left_out(whole: Sequence[Preference], part: Sequence[Preference]) -> list[Preference]:
-    """Return what of `whole` is not in `part`: by object, as equal ones may both be wanted."""
+    """Return what of `whole` is not in `part`; of two equal ones, each counts for itself."""
     rest = list(part)
     left = []
     for preference in whole:
-        found = next((i for i, p in enumerate(rest) if p is preference), None)
-        if found is None:
-            left.append(preference)
+        if preference in rest:
+            rest.remove(preference)
         else:
-            del rest[found]
+            left.append(preference)
     return left
 
 
@@ -298,5 +297,5 @@ def _turns(a: Sequence[Preference], b: Sequence[Preference]) -> tuple[int, int]:
     most = Fraction(MAX_SPLIT_TURNS)
     ratio = min(max(weight_a / weight_b, 1 / most), most) if weight_b else most
     whole = range(1, MAX_SPLIT_TURNS + 1)
-    pairs = [(m, n) for m in whole for n in whole if math.gcd(m, n) == 1]
+    pairs = [(m, n) for m in whole for n in whole]
     return min(pairs, key=lambda pair: (abs(math.log(pair[0] / pair[1] / ratio)), sum(pair)))

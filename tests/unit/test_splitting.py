@@ -319,12 +319,11 @@ def test_a_stage_leads_to_nothing_but_a_callable() -> None:
         select_active >> 3  # type: ignore[operator]
 
 
-def test_equal_preferences_are_told_apart_when_one_is_left_out() -> None:
-    twice = [Preference("x"), Preference("x")]
-    first_only = Stage(lambda preferences, call: preferences[:1])
-    split = (first_only >> balanced)([*twice, twice[0]], CALL)
-    assert len(split.a) == 1
-    assert len(split.dropped) == 2
+def test_of_equal_preferences_each_counts_for_itself_in_whatever_order_a_stage_returns() -> None:
+    one, two, other = Preference("x"), Preference("x"), Preference("y")
+    kept = Stage(lambda preferences, call: [other, two])
+    split = (kept >> balanced)([one, two, other], CALL)
+    assert split == Split((other,), (two,), dropped=(one,))
 
 
 # --- The other splitters --------------------------------------------------------------------------
