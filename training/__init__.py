@@ -2,5 +2,5 @@
 
 import os
 
-# Threads that wait without spinning: on a shared machine a step takes less than half of the time.
+# Threads that wait without spinning: they leave the processor to others on a shared machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
