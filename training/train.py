@@ -25,7 +25,7 @@ from training.muon import Muon
 from training.tokenizer import END, PAD, save_tokenizer, train_tokenizer
 
 TARGET = Path(__file__).resolve().parent.parent / "persona_judge_llm" / "bundled"
-ROUNDS: tuple[tuple[int, int], ...] = ((2196, 1428),)
+ROUNDS: tuple[tuple[int, int], ...] = ((2196, 1428), (2108, 1371))
 """Steps of each round and the step from which its learning rate falls; a later round starts from
 the weights that the one before has written."""
 SEED = 20260
