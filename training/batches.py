@@ -10,7 +10,6 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from training.corpus import Dialogue, stream
-from training.tokenizer import END
 
 IGNORED = -100
 GUEST_TOKENS = 3
@@ -59,7 +58,7 @@ def encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: random.R
         ids += part
         free = GUEST_TOKENS if piece.guest else 0
         labels += [IGNORED] * min(free, len(part)) + part[free:]
-    end = tokenizer.convert_tokens_to_ids(END)
+    end = tokenizer.eos_token_id
     ids.append(end)
     labels.append(end)
     positions = list(range(len(ids)))

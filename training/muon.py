@@ -14,7 +14,7 @@ _ROUNDS = 5
 def orthogonal(update: torch.Tensor) -> torch.Tensor:
     """Bring all singular values of a matrix near one (Newton-Schulz iteration)."""
     wide = update if update.shape[0] <= update.shape[1] else update.T
-    x = wide / (wide.norm() + 1e-7)
+    x: torch.Tensor = wide / (wide.norm() + 1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(_ROUNDS):
         gram = x @ x.T

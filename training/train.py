@@ -16,13 +16,14 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from training.batches import IGNORED, Batch, batches
 from training.corpus import stream
 from training.muon import Muon
-from training.tokenizer import END, PAD, save_tokenizer, train_tokenizer
+from training.tokenizer import save_tokenizer, train_tokenizer
 
 TARGET = Path(__file__).resolve().parent.parent / "persona_judge_llm" / "bundled"
 ROUNDS: tuple[tuple[int, int], ...] = ((2196, 1428), (2108, 1371))
@@ -80,8 +81,8 @@ def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalL
         max_position_embeddings=4096,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.convert_tokens_to_ids(END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     return LlamaForCausalLM(config)
 
@@ -104,7 +105,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     save_tokenizer(tokenizer, folder)
     half = LlamaForCausalLM(model.config)
     half.load_state_dict(model.state_dict())
-    half.to(torch.bfloat16)
+    half.bfloat16()
     half.generation_config = GenerationConfig(
         do_sample=True,
         temperature=0.7,
@@ -222,7 +223,7 @@ def train(folder: Path, plan: Plan, seed: int) -> None:
     """
     with tempfile.TemporaryDirectory() as meeting:
         place = (Path(meeting) / "meeting").as_uri()
-        torch.multiprocessing.spawn(_worker, (folder, plan, seed, place), nprocs=PROCESSES)
+        spawn(_worker, (folder, plan, seed, place), nprocs=PROCESSES)
 
 
 def main() -> None:
