@@ -14,7 +14,9 @@ app = typer.Typer(
     cls=OneLineErrors,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    epilog=example("demo", 'profile add ana "Be concise"', 'generate "How do I sleep?" --user ana'),
+    epilog=example(
+        "demo", 'profile add ana "Be concise"', 'generate "How can I get more energy?" --user ana'
+    ),
 )
 
 
@@ -40,9 +42,11 @@ def root(
 app.command(epilog=example("demo", "demo --json"))(demo.demo)
 app.command(epilog=example("chat --user ana", 'chat --prefer "Be concise"'))(chat.chat)
 app.command(
-    epilog=example('generate "How do I sleep well?" --user ana --trace', "generate < question.txt")
+    epilog=example(
+        'generate "How can I get more energy?" --user ana --trace', "generate < question.txt"
+    )
 )(generate.generate)
-app.command(epilog=example('plan "How do I sleep well?" --user ana'))(plan.plan)
+app.command(epilog=example('plan "How can I get more energy?" --user ana'))(plan.plan)
 app.add_typer(
     profile.app,
     name="profile",

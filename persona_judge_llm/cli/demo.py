@@ -11,7 +11,7 @@ from persona_judge_llm.cli import demo_screen, options
 from persona_judge_llm.cli.answers import answer_values
 from persona_judge_llm.cli.demo_frameworks import FRAMEWORKS, Framework
 from persona_judge_llm.cli.opening import opened_engine
-from persona_judge_llm.cli.screen import stdout, write_json
+from persona_judge_llm.cli.screen import stderr, stdout, write_json
 from persona_judge_llm.cli.splits import preference_values
 from persona_judge_llm.errors import MissingDependencyError
 from persona_judge_llm.preferences import InMemoryProfileStore, Preference, ProfileStore
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 USERS: dict[str, tuple[Preference, ...]] = {
     "ana": (Preference("Be concise"),),
-    "ben": (Preference("Make me laugh"), Preference("Use a bulleted list")),
+    "ben": (Preference("Be humorous"), Preference("Use vivid images")),
     "kim": (),  # has no profile at all
 }
-QUESTIONS = ("How can I sleep better?", "How do I plan a birthday party?")
-TEMPERATURE = 0.7
+QUESTIONS = ("Plan a birthday for my sister", "How can I get more energy?")
+TEMPERATURE = 0.5
 MAX_NEW_TOKENS = 96
 
 
 def demo(
     *,
     json: options.Json = False,
-    seed: options.Seed = 7,
+    seed: options.Seed = 6,
     model: options.Model = None,
 ) -> None:
     """Show three users, two questions, the engine, LangChain and LlamaIndex; offline."""
@@ -106,7 +106,8 @@ def ask_framework(framework: Framework, engine: "PersonaJudge", seed: int | None
     """Return the answers through a framework, or why there are none."""
     fields = {"temperature": TEMPERATURE, "max_tokens": MAX_NEW_TOKENS, "seed": seed}
     try:
-        ask = framework.connect(engine, fields)
+        with stderr().status(f"Loading {framework.name} ..."):
+            ask = framework.connect(engine, fields)
     except MissingDependencyError as error:
         return {"skipped": str(error)}
     return [

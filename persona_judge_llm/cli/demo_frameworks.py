@@ -42,7 +42,7 @@ FRAMEWORKS = (
         "LangChain",
         "langchain",
         "from langchain_persona_judge import PersonaJudgeLLM\n"
-        "llm = PersonaJudgeLLM(engine=engine, temperature=0.7)\n"
+        "llm = PersonaJudgeLLM(engine=engine, temperature=0.5)\n"
         'llm.with_user("ana").invoke(question)',
         _langchain,
     ),
@@ -50,7 +50,7 @@ FRAMEWORKS = (
         "LlamaIndex",
         "llama_index",
         "from llama_index_persona_judge import PersonaJudgeLLM\n"
-        "llm = PersonaJudgeLLM(engine=engine, temperature=0.7)\n"
+        "llm = PersonaJudgeLLM(engine=engine, temperature=0.5)\n"
         'llm.with_user("ana").complete(question)',
         _llama_index,
     ),

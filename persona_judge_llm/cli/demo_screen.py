@@ -72,7 +72,7 @@ def show_answer(console: Console, user: str, answer: Generation) -> None:
 
 def show_legend(console: Console) -> None:
     """Show what the colours and marks mean."""
-    console.print(Padding(explanation("accepted", "recovered", "bonus", "sampled"), (0, 2)))
+    console.print(Padding(explanation("accepted", "recovered", "bonus", "sampled"), (1, 2, 0, 2)))
 
 
 def show_framework(console: Console, number: int, framework: Framework, outcome: Any) -> None:  # noqa: ANN401
@@ -81,15 +81,15 @@ def show_framework(console: Console, number: int, framework: Framework, outcome:
         console,
         number,
         framework.name,
-        f"The same engine as an LLM of {framework.name}; the user is named once, by a bound copy.",
+        f"The same engine as a {framework.name} LLM; a bound copy names the user once.",
     )
     if isinstance(outcome, dict):
         _show_skipped(console, framework.name, outcome["skipped"])
         return
-    console.print(Padding(plain(framework.code, "cyan"), (1, 4)))
+    console.print(Padding(plain(framework.code, "cyan"), (1, 4, 0, 4)))
     for question in dict.fromkeys(row["question"] for row in outcome):
-        console.print(plain(f'"{question}"', "bold italic"))
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 1, 1))
+        show_question(console, question)
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
         table.add_column()
         table.add_column(overflow="fold")
         for row in outcome:
@@ -100,10 +100,11 @@ def show_framework(console: Console, number: int, framework: Framework, outcome:
 
 def show_closing(console: Console) -> None:
     """Show what to try next."""
-    console.print(Rule("Try it", style="dim"))
+    console.print()
+    console.print(Rule(Text("Try it", "bold"), style="dim", align="left"))
     lines = (
         'persona-judge profile add me "Be concise"',
-        'persona-judge generate "How do I learn to cook?" --user me --trace',
+        'persona-judge generate "How can I get more energy?" --user me --trace',
         "persona-judge chat --user me",
     )
     console.print(Padding(plain("\n".join(lines), "cyan"), (0, 2)))

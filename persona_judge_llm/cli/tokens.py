@@ -57,8 +57,10 @@ def legend(trace: tuple[TokenTrace, ...]) -> Text:
 
 def explanation(*kinds: Outcome) -> Text:
     """Return the meaning of the outcomes, a line each."""
+    names = {o: f"{MARKS[o][0]}{o}{MARKS[o][1]}" for o in kinds}
+    width = max(map(len, names.values()))
     lines = [
-        Text.assemble((f"{MARKS[o][0]}{o}{MARKS[o][1]}", STYLES[o]), f"  {MEANINGS[o]}")
-        for o in kinds
+        Text.assemble((name, STYLES[o]), " " * (width - len(name)), f"  {MEANINGS[o]}")
+        for o, name in names.items()
     ]
     return Text("\n").join(lines)

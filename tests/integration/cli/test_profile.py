@@ -119,6 +119,6 @@ def test_a_terminal_without_emoji_shows_something_else(ok: Ok, store_url: str) -
         [sys.executable, "-c", code, "profile", "list", "ana"],
         check=True,
         capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
     )
     assert done.stdout == b"p1  Use emoji ?\n"
