@@ -152,6 +152,7 @@ def test_copies_are_independent_but_for_the_engine(private: PersonaJudgeLLM) -> 
         copied.temperature = 0.5
         assert bound.temperature is None
         assert copied.engine is private.engine
+        assert copied.callback_manager is bound.callback_manager
         assert version_read(copied) == 1
     assert copy.deepcopy({"llm": bound})["llm"].engine is private.engine
 

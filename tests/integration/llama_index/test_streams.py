@@ -1,14 +1,19 @@
 """Streams that are left, cancelled or broken: the decoder stops, and nobody waits for ever."""
 
 import asyncio
+import inspect
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
 
 from llama_index_persona_judge import PersonaJudgeLLM
+from persona_judge_llm.engine import PersonaJudge
+from persona_judge_llm.preferences import InMemoryProfileStore, Profile
 
 ScriptedLLM = Callable[..., PersonaJudgeLLM]
 LONG = "word " * 60
@@ -16,6 +21,17 @@ LONG = "word " * 60
 
 class BrokenError(Exception):
     """Raised by a model."""
+
+
+class Hoarder(TokenCountingHandler):
+    """Keeps every payload: with the error of a stream that was left, its frames live on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Any] = []
+
+    def on_event_end(self, *args: Any, **kwargs: Any) -> None:
+        self.kept.append((args, kwargs))
 
 
 def long_script(prompt: str) -> str:
@@ -44,17 +60,25 @@ def subject(method: str) -> Any:
 
 
 @pytest.mark.parametrize("method", ["stream_complete", "stream_chat"])
-def test_a_stream_computes_only_what_is_read(method: str, scripted: ScriptedLLM) -> None:
+def test_a_stream_computes_only_what_is_read(
+    method: str, scripted: ScriptedLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
     llm = scripted(long_script, max_tokens=300)
+    llm.callback_manager = CallbackManager([Hoarder()])
+    opened = []
+
+    def stream_of(call: Any) -> Any:
+        opened.append(PersonaJudge.stream(llm.engine, call))
+        return opened[-1]
+
+    monkeypatch.setattr(llm.engine, "stream", stream_of)
     stream = getattr(llm.with_user("alice"), method)(subject(method))
     assert forwards(llm) == 0
     for _ in range(5):
         next(stream)
     stream.close()
-    after = forwards(llm)
-    assert after <= 8
-    time.sleep(0.05)
-    assert forwards(llm) == after
+    assert forwards(llm) <= 8
+    assert inspect.getgeneratorstate(opened[0]) == inspect.GEN_CLOSED
     assert llm.complete("hi").text == LONG
 
 
@@ -64,6 +88,7 @@ async def test_an_async_stream_that_is_closed_stops_the_decoder(
 ) -> None:
     llm = scripted(long_script, max_tokens=300)
     slow_down(llm, monkeypatch)
+    llm.callback_manager = CallbackManager([Hoarder()])
     stream = await getattr(llm.with_user("alice"), method)(subject(method))
     assert forwards(llm) == 0
     for _ in range(3):
@@ -121,6 +146,33 @@ async def test_other_tasks_go_on_while_one_waits_for_an_answer(
     heart.cancel()
     assert answer
     assert beats >= 5
+
+
+@pytest.mark.parametrize("method", ["acomplete", "achat", "astream_complete", "astream_chat"])
+async def test_other_tasks_go_on_while_a_profile_is_read(
+    method: str, scripted: ScriptedLLM, store: InMemoryProfileStore
+) -> None:
+    waiting, release = threading.Event(), threading.Event()
+    answered = False
+    read = store.get
+
+    def slow_get(user_id: str) -> Profile:
+        nonlocal answered
+        waiting.set()
+        answered = release.wait(5)
+        return read(user_id)
+
+    store.get = slow_get  # type: ignore[method-assign]
+
+    async def let_go() -> None:
+        while not waiting.is_set():
+            await asyncio.sleep(0.001)
+        release.set()
+
+    llm = scripted(max_tokens=4).with_user("alice")
+    answer = getattr(llm, method)(subject(method))
+    await asyncio.gather(let_go(), answer)
+    assert answered
 
 
 @pytest.mark.parametrize(
