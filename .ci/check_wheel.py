@@ -137,7 +137,9 @@ def install(wheel: Path, folder: Path) -> Path:
 def use(binaries: Path, folder: Path) -> None:
     """Import everything and run the demo, as a user would, outside the checkout."""
     python = binaries / "python"
-    print(run(python, "-c", IMPORT_EVERYTHING, str(ROOT), *PACKAGES, cwd=folder).strip())
+    script = folder / "import_everything.py"
+    script.write_text(IMPORT_EVERYTHING, encoding="utf-8")
+    print(run(python, script, ROOT, *PACKAGES, cwd=folder).strip())
     run(binaries / "persona-judge", "--help", cwd=folder)
     output = run(binaries / "persona-judge", "demo", cwd=folder)
     print(output)
