@@ -19,6 +19,9 @@ from persona_judge_llm.errors import (
     UnsupportedModelError,
 )
 from persona_judge_llm.requests import Request
+from persona_judge_llm.sampling import SamplingParams
+from persona_judge_llm.scope import no_persona, use_user
+from persona_judge_llm.trace import Chunk
 from tests.integration.langchain.conftest import ALICE, BOB, TellingEngine, text_of
 from tests.integration.langchain.test_doors import ASYNC, SYNC, V3, through
 
@@ -37,8 +40,6 @@ async def test_every_door_gives_the_same_text_for_a_seed(real: Any, user: str) -
 
 
 def _params(max_new_tokens: int, seed: int) -> Any:
-    from persona_judge_llm.sampling import SamplingParams
-
     return SamplingParams(max_new_tokens=max_new_tokens, seed=seed)
 
 
@@ -160,8 +161,6 @@ class Watched:
 
     @staticmethod
     def chunk(text: str, generation: Any = None) -> Any:
-        from persona_judge_llm.trace import Chunk
-
         return Chunk(text, (1,), generation)
 
 
@@ -232,12 +231,16 @@ async def test_an_error_of_one_prompt_cancels_the_others_of_its_call(
     assert cancelled.is_set()
 
 
-def test_the_scope_of_a_stream_is_the_one_it_was_made_in(model: Any) -> None:
-    from persona_judge_llm.scope import use_user
-
+async def test_the_scope_of_a_stream_is_the_one_it_was_made_in(model: Any) -> None:
     with use_user(ALICE):
-        stream = model.stream("x")
+        stream, astream = model.stream("x"), model.astream("x")
     assert "".join(text_of(c) for c in stream) == "speaks of the sea"
+    assert "".join([text_of(c) async for c in astream]) == "speaks of the sea"
+    with no_persona():
+        stream, astream = model.stream("x"), model.astream("x")
+    with use_user(BOB):
+        assert "".join(text_of(c) for c in stream) == "nobody"
+        assert "".join([text_of(c) async for c in astream]) == "nobody"
 
 
 def test_private_methods_on_the_model_itself_answer_too(

@@ -174,7 +174,10 @@ async def test_an_edit_between_two_prompts_of_one_call_is_cached_for_nobody(
     found = llm.generate(["a", "b"], user_id=ALICE).generations
     assert [g[0].text for g in found] == [TASTES[ALICE], "speaks of hills"]
     assert llm.invoke("a", user_id=ALICE) == "speaks of hills"
-    assert len(telling.decoded) == 3
+    monkeypatch.undo()
+    store.update(ALICE, "p1", text=TASTES[ALICE])
+    assert llm.invoke("b", user_id=ALICE) == TASTES[ALICE]
+    assert len(telling.decoded) == 4
 
 
 def test_the_cache_keeps_neither_users_nor_preferences_beyond_the_answer(
