@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Final, TypeVar
 
+from persona_judge_llm.errors import EngineClosedError
 from persona_judge_llm.requests import StopCheck
 
 T = TypeVar("T")
@@ -30,8 +31,24 @@ async def run(pool: Executor, work: Callable[[StopCheck], T]) -> T:
     loop = asyncio.get_running_loop()
     try:
         return await loop.run_in_executor(pool, context.run, work, cancelled.is_set)
+    except RuntimeError as error:
+        if (closed := _closed(error)) is error:
+            raise
+        raise closed from None
     finally:
         cancelled.set()
+
+
+def _submit(pool: Executor, work: Callable[[], None]) -> None:
+    try:
+        pool.submit(work)
+    except RuntimeError as error:
+        raise _closed(error) from None
+
+
+def _closed(error: RuntimeError) -> Exception:
+    """Tell a pool that was shut down, whose error has no type of its own, from other errors."""
+    return EngineClosedError() if "after shutdown" in str(error) else error
 
 
 def stream(pool: Executor, work: Callable[[StopCheck], Iterator[T]]) -> AsyncGenerator[T, None]:
@@ -69,7 +86,7 @@ async def _stream(
         else:
             put(_END)
 
-    pool.submit(produce)
+    _submit(pool, produce)
     try:
         while not isinstance(item := await queue.get(), _End):
             if isinstance(item, BaseException):

@@ -96,9 +96,15 @@ class PersonaJudge:
         unknown_user: UnknownUserPolicy = "error",
         loop: Loop = "dual",
     ) -> None:
+        if None in (rule, num_draft_tokens, placement):
+            raise InvalidParameterError("rule, num_draft_tokens, placement", None, "given")
         check_rule(rule)
         check_num_draft_tokens(num_draft_tokens)
         check_placement(placement)
+        if not (isinstance(model, PreTrainedModel) or callable(getattr(model, "open", None))):
+            raise InvalidParameterError("model", type(model).__name__, "a causal PreTrainedModel")
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise InvalidParameterError("tokenizer", type(tokenizer).__name__, "the model's own")
         if loop not in get_args(Loop):
             raise InvalidParameterError("loop", loop, f"one of {get_args(Loop)}")
         if unknown_user not in get_args(UnknownUserPolicy):
@@ -128,6 +134,7 @@ class PersonaJudge:
             ),
             sampling_defaults(model),
             self.language_model.context_window,
+            self.language_model.vocab_size,
         )
         self._runner = Runner(
             self.language_model, self._detokenize, eos_token_ids(model, tokenizer), loop
@@ -158,6 +165,8 @@ class PersonaJudge:
             InvalidParameterError: an unknown setting, dtype or device.
         """
         _check_settings(settings)
+        if load_options is not None and not isinstance(load_options, Mapping):
+            raise InvalidParameterError("load_options", type(load_options).__name__, "a mapping")
         model, tokenizer = load(model_id, dtype=dtype, device=device, **(load_options or {}))
         return cls(model, tokenizer, **settings)
 
@@ -168,7 +177,9 @@ class PersonaJudge:
         Args:
             settings: as for `PersonaJudge`, and `device`.
         """
-        return cls.from_pretrained(bundled.path(), dtype=torch.float32, **settings)
+        device = settings.pop("device", "auto")
+        _check_settings(settings)
+        return cls.from_pretrained(bundled.path(), dtype=torch.float32, device=device, **settings)
 
     @property
     def model_name(self) -> str:
@@ -256,7 +267,13 @@ class PersonaJudge:
 
         Every request is prepared before any is decoded, so a bad one costs nothing.
         """
-        calls = [self._prepared(request, {}) for request in requests]
+        if not isinstance(requests, Iterable) or isinstance(requests, str | Mapping):
+            raise InvalidParameterError("requests", type(requests).__name__, "a list of Requests")
+        chosen = list(requests)
+        for request in chosen:
+            if not isinstance(request, Request | PreparedCall):
+                raise InvalidParameterError("requests", type(request).__name__, "made of Requests")
+        calls = [self._prepared(request, {}) for request in chosen]
         return self._runner.run_all(calls, self._cancelled(_never))
 
     async def agenerate(self, prompt: Call, **arguments: Any) -> Generation:  # noqa: ANN401
@@ -265,6 +282,7 @@ class PersonaJudge:
         Cancelling the task stops the decoder within one step.
         """
         _check_arguments(arguments)
+        self._check_open()
 
         def work(cancelled: StopCheck) -> Generation:
             return self._runner.run_one(
@@ -280,6 +298,7 @@ class PersonaJudge:
         stops the decoder within one step.
         """
         _check_arguments(arguments)
+        self._check_open()
 
         def work(cancelled: StopCheck) -> Iterator[Chunk]:
             call = self._prepared(prompt, arguments)
@@ -290,6 +309,8 @@ class PersonaJudge:
     def prepare(self, request: Request) -> PreparedCall:
         """Read the profile, split it and build both prompts now; decode later or several times."""
         self._check_open()
+        if not isinstance(request, Request):
+            raise InvalidParameterError("request", type(request).__name__, "a Request")
         return self._planner.prepare(request)
 
     def plan(self, prompt: Call, **arguments: Any) -> PreparedCall:  # noqa: ANN401
@@ -300,7 +321,8 @@ class PersonaJudge:
     def close(self) -> None:
         """Stop running calls within one step and refuse new ones; the model itself is kept."""
         self._closed.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        # Calls that still wait for a thread get one, see that the engine is closed, and end.
+        self._pool.shutdown(wait=False)
 
     def __enter__(self) -> "PersonaJudge":
         return self
@@ -338,7 +360,11 @@ class PersonaJudge:
                     next(iter(arguments)), "...", "left out beside a Request or PreparedCall"
                 )
             self._check_open()
-            return self.prepare(prompt) if isinstance(prompt, Request) else prompt
+            if isinstance(prompt, Request):
+                return self.prepare(prompt)
+            if prompt.planner is not self._planner:
+                raise InvalidParameterError("prompt", prompt, "prepared by this very engine")
+            return prompt
         return self.prepare(Request(prompt, **arguments))
 
 

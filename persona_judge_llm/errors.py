@@ -33,7 +33,10 @@ class InvalidParameterError(PersonaJudgeError):
     """An argument that cannot be used; names the argument, its value and what is expected."""
 
     def __init__(self, name: str, value: object, expected: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except Exception:  # noqa: BLE001  # a value's own repr may fail, as of too long a number
+            shown = type(value).__name__
         if len(shown) > 80:  # noqa: PLR2004
             shown = f"{shown[:77]}..."
         super().__init__(f"{name} must be {expected}, not {shown}")

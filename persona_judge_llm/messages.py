@@ -15,6 +15,9 @@ _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 Message = dict[str, Any]
 
+MAX_DEPTH = 64
+"""Levels of a tool schema or of a call's arguments."""
+
 
 def preference_block(preferences: Sequence[Preference]) -> str:
     """Return the text that tells a model what its user wants; empty without preferences."""
@@ -217,16 +220,18 @@ def _function(name: str, function: object) -> dict[str, Any]:
     return function
 
 
-def _plain(name: str, value: object) -> Any:  # noqa: ANN401
+def _plain(name: str, value: object, depth: int = 0) -> Any:  # noqa: ANN401
     """Copy JSON-like data; refuse all else, as templates would run its methods."""
+    if depth > MAX_DEPTH:
+        raise InvalidPromptError(name, "nested data", f"at most {MAX_DEPTH} levels deep")
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
         return _text(name, value)
     if isinstance(value, Mapping):
-        return {_text(name, k): _plain(name, v) for k, v in value.items()}
+        return {_text(name, k): _plain(name, v, depth + 1) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [_plain(name, v) for v in value]
+        return [_plain(name, v, depth + 1) for v in value]
     raise InvalidPromptError(name, type(value), "strings, numbers, lists and mappings")
 
 

@@ -7,15 +7,16 @@ and frozen: what comes after sees this version and no other.
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import (
     ContextOverflowError,
     InvalidParameterError,
+    InvalidPromptError,
     MissingUserError,
     PersonaJudgeError,
     ProfileStoreUnavailableError,
@@ -23,7 +24,7 @@ from persona_judge_llm.errors import (
 )
 from persona_judge_llm.preferences import Preference, Profile, ProfileStore
 from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder, check_messages
-from persona_judge_llm.requests import Placement, Request, Rule
+from persona_judge_llm.requests import Placement, Request, Rule, check_turns
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 from persona_judge_llm.scope import resolve_user
 from persona_judge_llm.splitting import Split, SplitCall, Splitter
@@ -31,6 +32,7 @@ from persona_judge_llm.splitting import Split, SplitCall, Splitter
 UnknownUserPolicy: TypeAlias = Literal["error", "neutral"]
 
 NEUTRAL_FINGERPRINT = "neutral"
+MAX_CHARACTERS_PER_TOKEN = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class PreparedCall:
     rule: Rule
     turns: tuple[int, int]
     placement: Placement
+    planner: "Planner"
+    """Whoever prepared it; another engine refuses it."""
 
     def __repr__(self) -> str:
         """Show the fingerprint and nothing personal."""
@@ -121,12 +125,14 @@ class Planner:
         settings: Settings,
         defaults: SamplingParams,
         context_window: int | None,
+        vocab_size: int,
     ) -> None:
         self.prompts = prompts
         self._profiles = profiles
         self._settings = settings
         self._defaults = defaults
         self._context_window = context_window
+        self._vocab_size = vocab_size
 
     def prepare(self, request: Request) -> PreparedCall:
         """Read the profile, split it, build the prompts and check that they fit.
@@ -140,6 +146,7 @@ class Planner:
         """
         settings = self._settings
         messages = check_messages(request.prompt)
+        self._check_size(messages)
         user_id, profile, preferences = self._whose(request)
         split = self._split(preferences, request.params.seed)
         placement = request.placement or settings.placement
@@ -169,7 +176,19 @@ class Planner:
             rule=rule,
             turns=turns,
             placement=placement,
+            planner=self,
         )
+
+    def _check_size(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse what cannot possibly fit before spending time on reading it."""
+        characters = sum(len(m.get("content") or "") for m in messages)
+        most = MAX_CHARACTERS_PER_TOKEN * (self._context_window or characters)
+        if characters > most:
+            raise InvalidPromptError(
+                "prompt",
+                f"{characters} characters",
+                f"at most {most} characters for a context of {self._context_window} tokens",
+            )
 
     def _whose(self, request: Request) -> tuple[str | None, Profile | None, tuple[Preference, ...]]:
         if not request.persona:
@@ -190,7 +209,7 @@ class Planner:
                 "user_id", "...", "left out: this engine was made without profiles="
             )
         try:
-            return self._profiles.get(user_id)
+            profile = self._profiles.get(user_id)
         except UnknownUserError:
             if self._settings.unknown_user == "neutral":
                 return None
@@ -202,6 +221,12 @@ class Planner:
             raise ProfileStoreUnavailableError(
                 f"the profile store failed with {type(error).__name__}; nothing was generated"
             ) from error
+        # The last guard between users: a store that mixes them up must not get any further.
+        if not isinstance(profile, Profile) or profile.user_id != user_id:
+            raise ProfileStoreUnavailableError(
+                "the profile store did not return this user's profile; nothing was generated"
+            )
+        return profile
 
     def _split(self, preferences: tuple[Preference, ...], seed: int | None) -> Split:
         if not preferences:
@@ -211,15 +236,30 @@ class Planner:
             now=datetime.now(timezone.utc),
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
         )
-        split = self._settings.splitter(preferences, call)
-        if not isinstance(split, Split):
+        try:
+            split = self._settings.splitter(preferences, call)
+        except PersonaJudgeError:
+            raise
+        except Exception as error:
             raise InvalidParameterError(
-                "splitter", type(split).__name__, "one that returns a Split"
+                "splitter", type(error).__name__, "a callable that returns a Split and never fails"
+            ) from error
+        if not isinstance(split, Split) or not all(
+            isinstance(p, Preference) for p in (*split.a, *split.b, *split.dropped)
+        ):
+            raise InvalidParameterError(
+                "splitter", type(split).__name__, "a callable that returns a Split of preferences"
             )
+        check_turns(split.turns)
         return split
 
     def _params(self, params: SamplingParams, prompt_tokens: int) -> SamplingParams:
         resolved = params.resolved(self._defaults)
+        for token in params.logit_bias or ():
+            if token >= self._vocab_size:
+                raise InvalidParameterError(
+                    "logit_bias", token, f"keyed by token ids below {self._vocab_size}"
+                )
         asked = resolved.max_new_tokens or 1
         if self._context_window is None:
             return resolved

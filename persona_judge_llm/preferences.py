@@ -30,10 +30,11 @@ def check_text(name: str, value: object, max_length: int) -> str:
         raise InvalidPreferenceError(name, value, "a string")
     if not value.strip():
         raise InvalidPreferenceError(name, value, "a string that is not empty")
+    shown = f"text of {len(value)} characters"  # what a user wrote is in no error
     if len(value) > max_length:
-        raise InvalidPreferenceError(name, value, f"at most {max_length} characters long")
+        raise InvalidPreferenceError(name, shown, f"at most {max_length} characters long")
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-        raise InvalidPreferenceError(name, value, "valid Unicode without NUL or lone surrogates")
+        raise InvalidPreferenceError(name, shown, "valid Unicode without NUL or lone surrogates")
     return value
 
 

@@ -1,11 +1,11 @@
 """`Request`: everything that one call says, checked before anything is computed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
-from persona_judge_llm.preferences import Preference, check_user_id
+from persona_judge_llm.preferences import MAX_ACTIVE_PREFERENCES, Preference, check_user_id
 from persona_judge_llm.sampling import SamplingParams
 
 Rule = Literal["alternate", "fixed"]
@@ -29,11 +29,11 @@ class Request:
         InvalidPreferenceError: a bad user id or preference text.
     """
 
-    prompt: Prompt
+    prompt: Prompt = field(repr=False)
     """The user's text, or chat messages: mappings with "role" and "content"."""
     _: KW_ONLY
-    user_id: str | None = None
-    preferences: Sequence[str | Preference] | None = None
+    user_id: str | None = field(default=None, repr=False)
+    preferences: Sequence[str | Preference] | None = field(default=None, repr=False)
     """Used instead of a stored profile; the order of equal ones is A, then B."""
     params: SamplingParams = SamplingParams()
     rule: Rule | None = None
@@ -56,11 +56,9 @@ class Request:
         if self.user_id is not None:
             check_user_id(self.user_id)
         if self.preferences is not None:
-            if isinstance(self.preferences, str):
-                raise InvalidParameterError("preferences", self.preferences, "a list of texts")
             object.__setattr__(self, "preferences", as_preferences(self.preferences))
         if self.user_id is not None and self.preferences is not None:
-            raise InvalidParameterError("preferences", self.preferences, "None beside a user_id")
+            raise InvalidParameterError("preferences", "a list", "None beside a user_id")
         if not isinstance(self.params, SamplingParams):
             raise InvalidParameterError("params", self.params, "a SamplingParams")
         if not isinstance(self.persona, bool):
@@ -73,19 +71,32 @@ class Request:
 
 
 def as_preferences(items: Sequence[str | Preference]) -> tuple[Preference, ...]:
-    """Turn texts into preferences of weight 1; raises `InvalidPreferenceError` for bad ones."""
+    """Turn texts into preferences of weight 1.
+
+    Raises:
+        InvalidParameterError: not a list of texts and preferences, or too long a one.
+        InvalidPreferenceError: a text that cannot be used.
+    """
+    if not isinstance(items, Sequence) or isinstance(items, str | bytes):
+        raise InvalidParameterError("preferences", type(items).__name__, "a list of texts")
+    if len(items) > MAX_ACTIVE_PREFERENCES:
+        raise InvalidParameterError(
+            "preferences", len(items), f"a list of at most {MAX_ACTIVE_PREFERENCES}"
+        )
     return tuple(item if isinstance(item, Preference) else Preference(item) for item in items)
 
 
 def check_rule(rule: object) -> None:
     """Refuse anything but a known rule's name or None."""
-    if rule is not None and rule not in get_args(Rule):
+    if rule is not None and not (isinstance(rule, str) and rule in get_args(Rule)):
         raise InvalidParameterError("rule", rule, f"one of {get_args(Rule)}")
 
 
 def check_placement(placement: object) -> None:
     """Refuse anything but a known placement or None."""
-    if placement is not None and placement not in get_args(Placement):
+    if placement is not None and not (
+        isinstance(placement, str) and placement in get_args(Placement)
+    ):
         raise InvalidParameterError("placement", placement, f"one of {get_args(Placement)}")
 
 

@@ -79,8 +79,10 @@ class Runner:
     def run_all(self, calls: Sequence[PreparedCall], cancelled: StopCheck) -> list[Generation]:
         """Decode calls to their ends, in their order."""
         generations: list[Generation] = []
-        for start in range(0, len(calls), BATCH):
-            batch = calls[start : start + BATCH]
+        # The reference loop goes window by window, which calls of different windows cannot share.
+        size = BATCH if self._loop == "dual" else 1
+        for start in range(0, len(calls), size):
+            batch = calls[start : start + size]
             done = {i: c.generation for i, c in self.run(batch, cancelled) if c.generation}
             generations += [done[i] for i in range(len(batch))]
         return generations

@@ -16,7 +16,11 @@ from torch import Tensor
 from persona_judge_llm.errors import InvalidParameterError
 
 MAX_STOP_STRINGS = 16
+MAX_BIAS = 10_000.0
+MAX_PENALTY = 100.0
 MAX_SEED = 2**63 - 1
+_LARGEST = torch.finfo(torch.float32).max
+_SMALLEST = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,13 @@ class SamplingParams:
         _check_whole("top_k", self.top_k, "0 or above", low=0)
         _check_number("top_p", self.top_p, "above 0 and at most 1", above=0, high=1)
         _check_number("min_p", self.min_p, "from 0 to 1", low=0, high=1)
-        _check_number("repetition_penalty", self.repetition_penalty, "above 0", above=0)
+        _check_number(
+            "repetition_penalty",
+            self.repetition_penalty,
+            f"from {1 / MAX_PENALTY} to {MAX_PENALTY}",
+            low=1 / MAX_PENALTY,
+            high=MAX_PENALTY,
+        )
         _check_whole("max_new_tokens", self.max_new_tokens, "1 or above", low=1)
         _check_whole("seed", self.seed, f"from 0 to {MAX_SEED}", low=0, high=MAX_SEED)
         object.__setattr__(self, "stop", _checked_stop(self.stop))
@@ -93,7 +103,8 @@ def _check_number(
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidParameterError(name, value, f"a number {expected}")
-    if not (math.isfinite(value) and low <= value <= high and value > above):
+    # Comparisons, for float() fails on very large whole numbers; NaN compares as False.
+    if not (max(low, -_LARGEST) <= value <= min(high, _LARGEST) and value > above):
         raise InvalidParameterError(name, value, expected)
 
 
@@ -123,9 +134,11 @@ def _checked_bias(bias: object) -> dict[int, float]:
     for token, value in bias.items():
         if isinstance(token, bool) or not isinstance(token, int) or token < 0:
             raise InvalidParameterError("logit_bias", token, "keyed by token ids")
-        _check_number("logit_bias", value, "finite")
         if value is None:
-            raise InvalidParameterError("logit_bias", value, "finite")
+            raise InvalidParameterError("logit_bias", value, "a number")
+        _check_number(
+            "logit_bias", value, f"at most {MAX_BIAS} either way", low=-MAX_BIAS, high=MAX_BIAS
+        )
     return {int(token): float(value) for token, value in bias.items()}
 
 
@@ -158,7 +171,8 @@ class RowParams:
                 return None
             return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
-        temperatures = [p.temperature or 0.0 for p in params]
+        # Too small for float32 is as good as zero.
+        temperatures = [t if (t := p.temperature or 0.0) >= _SMALLEST else 0.0 for p in params]
         greedy = [t == 0 for t in temperatures]
         ks = [min(p.top_k or vocab_size, vocab_size) for p in params]
         return cls(

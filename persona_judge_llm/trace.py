@@ -7,7 +7,7 @@ sampled token: drawn without a judge (no user, or one prefix only).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -57,15 +57,15 @@ class Usage:
 class Generation:
     """The answer to one request."""
 
-    text: str
-    token_ids: tuple[int, ...]
+    text: str = field(repr=False)
+    token_ids: tuple[int, ...] = field(repr=False)
     """What was generated, without the end-of-sequence token."""
     finish_reason: FinishReason
     stop_sequence: str | None
     """The stop string that ended the text, if one did."""
     usage: Usage
-    trace: tuple[TokenTrace, ...]
-    split: "Split"
+    trace: tuple[TokenTrace, ...] = field(repr=False)
+    split: "Split" = field(repr=False)
     profile_version: int | None
     """Version of the profile that was used; None where no profile was read."""
     seed: int

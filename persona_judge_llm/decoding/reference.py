@@ -124,7 +124,9 @@ class ReferenceDecoding:
         # Nothing behind the last token that may be emitted is drafted.
         room = max(self._budgets[i] - len(t) for i, t in zip(self._alive, self._texts, strict=True))
         drafted = max(1, min(self._num_draft_tokens, room))
-        uniforms = self._uniforms.take(2 * drafted + 1)
+        # Laid out by the full window, so that a task's numbers do not depend on its neighbours.
+        full = self._num_draft_tokens
+        uniforms = self._uniforms.take(2 * full + 1)
         draft_tokens, draft_probs = self._draft(draft, uniforms[:, :drafted])
         judge_probs = judge.probs(self._with(draft_tokens), drafted + 1)
         self.forward_passes += drafted + 1
@@ -132,8 +134,8 @@ class ReferenceDecoding:
             draft_tokens,
             draft_probs,
             judge_probs,
-            uniforms[:, drafted : 2 * drafted],
-            uniforms[:, 2 * drafted],
+            uniforms[:, full : full + drafted],
+            uniforms[:, 2 * full],
         )
         accepted = verdict.num_accepted.tolist()
         # The draft was never fed its own last token, so it has one fewer to forget.

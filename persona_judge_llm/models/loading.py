@@ -49,6 +49,11 @@ def load(
             "left out: code from a model repository is never run; load such a model yourself and "
             "pass the objects to PersonaJudge(model, tokenizer)",
         )
+    for name in ("use_safetensors", "dtype", "torch_dtype", "device", "device_map"):
+        if name in options:
+            raise InvalidParameterError("load_options", name, "free of what this function decides")
+    if not isinstance(model_id, str | Path):
+        raise InvalidParameterError("model_id", type(model_id).__name__, "a folder or a hub id")
     target = _device(device)
     _check_folder(Path(model_id))
     try:
@@ -77,7 +82,7 @@ def _check_folder(path: Path) -> None:
 def _dtype(dtype: str | torch.dtype) -> torch.dtype | str:
     if isinstance(dtype, torch.dtype) or dtype == "auto":
         return dtype
-    if dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise InvalidParameterError("dtype", dtype, f"'auto' or one of {sorted(_DTYPES)}")
     return _DTYPES[dtype]
 
@@ -86,7 +91,7 @@ def _device(device: str | torch.device) -> torch.device:
     if device != "auto":
         try:
             return torch.device(device)
-        except RuntimeError:
+        except (RuntimeError, TypeError):
             raise InvalidParameterError("device", device, "a torch device or 'auto'") from None
     if torch.cuda.is_available():
         return torch.device("cuda")

@@ -495,6 +495,110 @@ def test_a_store_that_fails_is_never_silently_unpersonalised(failure):
     assert caught.value.__cause__ is failure
 
 
+@pytest.mark.parametrize(
+    "answer", [None, {"user_id": "ana"}, Profile("bo", (Preference("Bo's own taste"),))]
+)
+def test_a_store_that_answers_with_anything_but_this_users_profile_is_an_error(answer):
+    class Confused:
+        def get(self, user_id):
+            return answer
+
+        def put(self, profile, expected_version=None):
+            return profile
+
+    with pytest.raises(ProfileStoreUnavailableError) as caught:
+        tiny_engine(profiles=Confused()).plan("Hi", user_id="ana")
+    assert "taste" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "splitter",
+    [
+        lambda p, call: 1 / 0,
+        lambda p, call: (p, p),
+        lambda p, call: Split(a=("text",), b=()),
+        lambda p, call: Split(a=p, b=(), turns=(0, 0)),
+    ],
+    ids=["fails", "a pair", "no preferences", "no turns"],
+)
+def test_a_splitter_that_fails_or_returns_something_else_is_refused_by_name(splitter):
+    with pytest.raises(InvalidParameterError, match=r"splitter|turns"):
+        tiny_engine(splitter=splitter).plan("Hi", preferences=["a", "b"])
+
+
+def test_a_call_prepared_by_another_engine_is_refused(engine):
+    prepared = tiny_engine().prepare(Request("Hi"))
+    with pytest.raises(InvalidParameterError, match="very engine"):
+        engine.generate(prepared)
+
+
+def test_what_a_user_wrote_is_in_no_error_and_no_repr(engine):
+    for bad in ({"preferences": "SECRET"}, {"preferences": ["SECRET" * 400]}):
+        with pytest.raises(InvalidParameterError) as caught:
+            Request("SECRET", **bad)
+        assert "SECRET" not in str(caught.value)
+    request = Request("SECRET", preferences=["SECRET"], params=SHORT)
+    assert "SECRET" not in repr(request) + repr(engine.generate(request))
+
+
+def test_a_batch_of_anything_but_requests_is_refused(engine):
+    for bad in (None, "ab", Request("x"), ["x"]):
+        with pytest.raises(InvalidParameterError, match="requests"):
+            engine.generate_batch(bad)
+    with pytest.raises(InvalidParameterError, match="request"):
+        engine.prepare("x")
+
+
+def test_a_huge_prompt_is_refused_before_it_is_tokenised(engine):
+    with pytest.raises(InvalidPromptError, match="characters"):
+        engine.plan("x" * 40_000)
+
+
+def test_the_reference_loop_serves_calls_of_different_windows_in_one_batch(store):
+    engine = tiny_engine(profiles=store, loop="reference")
+    requests = [
+        Request("Hi", user_id="ana", params=SHORT, num_draft_tokens=2),
+        Request("Hi", user_id="bo", params=SHORT),
+        Request("Hello", user_id="ana", params=SHORT, rule="fixed"),
+    ]
+    alone = [engine.generate(r).text for r in requests]
+    assert [g.text for g in engine.generate_batch(requests)] == alone
+
+
+def test_async_calls_on_a_closed_engine_say_so(store):
+    engine = tiny_engine(profiles=store)
+    early = engine.astream("Hi", user_id="ana", params=SHORT)
+    engine.close()
+
+    async def read(stream):
+        return [chunk async for chunk in stream]
+
+    with pytest.raises(EngineClosedError):
+        asyncio.run(read(early))
+    with pytest.raises(EngineClosedError):
+        asyncio.run(engine.agenerate("Hi"))
+    with pytest.raises(EngineClosedError):
+        engine.astream("Hi")
+
+
+def test_streams_that_wait_for_a_thread_end_when_the_engine_is_closed(store):
+    engine = tiny_engine(profiles=store)
+    engine._pool = ThreadPoolExecutor(1)
+
+    async def run():
+        async def read():
+            return [c async for c in engine.astream("Hi", user_id="ana", params=LONG)]
+
+        tasks = [asyncio.create_task(read()) for _ in range(3)]
+        await asyncio.sleep(0.2)
+        engine.close()
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+
+    first, *waiting = asyncio.run(run())
+    assert first[-1].generation.finish_reason == "cancelled"
+    assert all(isinstance(w, EngineClosedError) for w in waiting)
+
+
 def test_a_user_without_a_store_is_an_error_that_does_not_repeat_the_id():
     with pytest.raises(InvalidParameterError, match="profiles") as caught:
         tiny_engine().generate("Hi", user_id="secret-id")

@@ -124,6 +124,10 @@ def test_tiny_temperatures_and_large_logits_do_not_overflow():
     assert probs.tolist() == [[1, 0, 0]]
 
 
+def test_a_temperature_too_small_for_float32_is_greedy():
+    assert probs_of(torch.tensor([[1.0, 2.0]]), temperature=1e-50).tolist() == [[0, 1]]
+
+
 def test_rows_keep_their_own_settings():
     logits = torch.tensor([[1.0, 2.0, 3.0]]).repeat(3, 1)
     params = [
@@ -175,6 +179,9 @@ def test_a_draw_never_returns_an_impossible_last_token():
         ("min_p", -0.1),
         ("min_p", 1.1),
         ("repetition_penalty", 0.0),
+        ("repetition_penalty", 1e-50),
+        ("temperature", 10**400),
+        ("logit_bias", {1: 1e39}),
         ("max_new_tokens", 0),
         ("seed", -1),
         ("seed", 2**63),
@@ -191,6 +198,11 @@ def test_a_draw_never_returns_an_impossible_last_token():
 def test_a_bad_value_is_refused_by_name(name, value):
     with pytest.raises(InvalidParameterError, match=name):
         SamplingParams(**{name: value})
+
+
+def test_a_number_too_long_to_be_shown_is_refused_by_name_all_the_same():
+    with pytest.raises(InvalidParameterError, match="seed"):
+        SamplingParams(seed=10**5000)
 
 
 def test_a_bias_beyond_the_vocabulary_is_refused():
