@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -221,12 +221,10 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
         return {name: getattr(self, name) for name in SETTINGS}
 
     def _chunks(self) -> Generator[Chunk, None, None]:
-        chunks = self._engine.stream(self._call.prepared)
-        return cast("Generator[Chunk, None, None]", chunks)
+        return self._engine.stream(self._call.prepared)
 
     def _achunks(self) -> AsyncGenerator[Chunk, None]:
-        chunks = self._engine.astream(self._call.prepared)
-        return cast("AsyncGenerator[Chunk, None]", chunks)
+        return self._engine.astream(self._call.prepared)
 
     @classmethod
     def _sorted_fields(cls, fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
