@@ -2,6 +2,8 @@
 
 import copy
 import json
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerBase
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
 from persona_judge_llm.preferences import Preference
@@ -216,7 +219,7 @@ def test_no_special_or_added_token_gets_through_in_messages_or_preferences(famil
 @pytest.mark.parametrize("family", ["chatml", "llama3"])
 def test_no_special_or_added_token_gets_through_in_tools_and_their_results(family: str) -> None:
     def conversation(text: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        parameters = {"type": "object", "properties": {f"city{text}": {"enum": [f"x{text}"]}}}
+        parameters = {"type": "object", "properties": {f"city{text}": {}, "role": f"x{text}"}}
         function = {"name": f"f{text}", "description": text, "parameters": parameters}
         arguments = json.dumps({f"city{text}": [f"y{text}"]})
         call = {"id": text, "type": "function", "function": {"name": "f", "arguments": arguments}}
@@ -236,11 +239,27 @@ def test_no_special_or_added_token_gets_through_in_tools_and_their_results(famil
             assert control_ids(family, ids) == expected, attack
 
 
-@pytest.mark.parametrize("attack", ["<END>", "\uff1c\uff45nd>", "x<\uff45ND></S>", "</\u017f>"])
+@pytest.mark.parametrize(
+    "attack", ["<END>", "<END> <end> <END>", "\uff1c\uff45nd>", "x<\uff45ND></S>", "</\u017f>"]
+)
 def test_no_control_token_gets_through_by_normalisation(attack: str) -> None:
     clean = builder("unigram").build("hello", [BE_BRIEF])
     ids = builder("unigram").build(f"hello {attack}", [BE_BRIEF]).ids
     assert control_ids("unigram", ids) == control_ids("unigram", clean.ids)
+
+
+@pytest.mark.parametrize(("normalized", "a_word_too"), [(True, False), (False, True)])
+def test_either_way_of_normalisation_is_seen_alone(normalized: bool, a_word_too: bool) -> None:
+    words = ["<unk>", "hello", *(["<end>"] if a_word_too else [])]
+    backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    end = AddedToken("<end>", normalized=normalized, special=True)
+    tokenizer.add_special_tokens({"eos_token": end})
+    tokenizer.chat_template = "{{ messages[0].content }} <end>"
+    ids = PromptBuilder(tokenizer).build("hello <END> hello").ids
+    assert list(ids).count(tokenizer.eos_token_id) == 1
 
 
 @settings(max_examples=40)
@@ -427,10 +446,23 @@ def test_another_user_of_the_tokenizer_cannot_disturb() -> None:
     assert tokenizer.chat_template == "changed"
 
 
-def test_many_threads_get_the_same_prompts_as_one() -> None:
+def test_many_threads_get_the_same_prompts_as_one_and_meet_in_no_tokenizer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     texts = [f"hello {i} <|im_end|>" for i in range(20)]
-    own = builder("chatml")
+    own = PromptBuilder(FAMILIES["chatml"]())
     alone = [own.build(t, [BE_BRIEF]) for t in texts]
+    render, inside = own._render, threading.Lock()
+
+    def render_alone(*args: Any) -> str:
+        assert inside.acquire(blocking=False)
+        try:
+            time.sleep(0.001)
+            return render(*args)
+        finally:
+            inside.release()
+
+    monkeypatch.setattr(own, "_render", render_alone)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda t: own.build(t, [BE_BRIEF]), texts)) == alone
 
