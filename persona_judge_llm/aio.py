@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Final, TypeVar
 
 from persona_judge_llm.errors import EngineClosedError
@@ -30,7 +30,7 @@ async def run(pool: Executor, work: Callable[[StopCheck], T]) -> T:
     context = copy_context()
     loop = asyncio.get_running_loop()
     try:
-        return await loop.run_in_executor(pool, context.run, work, cancelled.is_set)
+        return await loop.run_in_executor(pool, lambda: context.run(work, cancelled.is_set))
     except RuntimeError as error:
         if (closed := _closed(error)) is error:
             raise
@@ -57,13 +57,13 @@ def stream(pool: Executor, work: Callable[[StopCheck], Iterator[T]]) -> AsyncGen
     The context variables are those of this call, not of the one that reads. The thread starts
     with the first read.
     """
-    return _stream(pool, work, copy_context().run)
+    return _stream(pool, work, copy_context())
 
 
 async def _stream(
     pool: Executor,
     work: Callable[[StopCheck], Iterator[T]],
-    in_context: Callable[..., Iterator[T]],
+    context: Context,
 ) -> AsyncGenerator[T, None]:
     loop = asyncio.get_running_loop()
     cancelled = threading.Event()
@@ -77,7 +77,7 @@ async def _stream(
 
     def produce() -> None:
         try:
-            for item in in_context(work, cancelled.is_set):
+            for item in context.run(work, cancelled.is_set):
                 if cancelled.is_set():
                     return
                 put(item)

@@ -129,8 +129,8 @@ def _asynchronous(announced: Any, kind: _Kind) -> Any:
         if not _named_once(kind, args, kwargs):
             return cast("Coroutine[Any, Any, Any]", announced.__get__(llm)(*args, **kwargs))
         # The ambient user is the one at this call: the coroutine may be awaited anywhere.
-        prepare = functools.partial(copy_context().run, _prepared, llm, kind, args, kwargs)
-        return run(prepare, args, kwargs)
+        context = copy_context()
+        return run(lambda: context.run(_prepared, llm, kind, args, kwargs), args, kwargs)
 
     return call
 

@@ -1,6 +1,6 @@
 """`PersonaJudgeLLM`: the engine as an LLM for LlamaIndex's query engines, chats and agents."""
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +33,6 @@ from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
 from persona_judge_llm.preferences import ProfileStore, check_user_id
 from persona_judge_llm.requests import Placement, Prompt, Rule
-from persona_judge_llm.trace import Chunk
 
 
 class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
@@ -157,7 +156,7 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """Answer a text in pieces."""
-        return self._call.stream(self._chunks(), GrowingCompletion())
+        return self._call.stream(self._engine.stream(self._call.prepared), GrowingCompletion())
 
     @chat_call
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -169,7 +168,7 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation in pieces."""
         growing = GrowingChat(reads_tool_calls=self._call.reads_tool_calls)
-        return self._call.stream(self._chunks(), growing)
+        return self._call.stream(self._engine.stream(self._call.prepared), growing)
 
     @completion_call
     async def acomplete(
@@ -183,7 +182,7 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """Answer a text in pieces without blocking the event loop."""
-        return self._call.astream(self._achunks(), GrowingCompletion())
+        return self._call.astream(self._engine.astream(self._call.prepared), GrowingCompletion())
 
     @chat_call
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -197,7 +196,7 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
     ) -> ChatResponseAsyncGen:
         """Answer a conversation in pieces without blocking the event loop."""
         growing = GrowingChat(reads_tool_calls=self._call.reads_tool_calls)
-        return self._call.astream(self._achunks(), growing)
+        return self._call.astream(self._engine.astream(self._call.prepared), growing)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return a copy that shares the engine: weights exist once."""
@@ -219,12 +218,6 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in SETTINGS}
-
-    def _chunks(self) -> Generator[Chunk, None, None]:
-        return self._engine.stream(self._call.prepared)
-
-    def _achunks(self) -> AsyncGenerator[Chunk, None]:
-        return self._engine.astream(self._call.prepared)
 
     @classmethod
     def _sorted_fields(cls, fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -80,8 +80,9 @@ def _tool_calls(message: ChatMessage) -> list[dict[str, Any]]:
 
 def _older_call(call: object) -> dict[str, Any]:
     """Read a call in OpenAI's shape: a mapping, or an object that can be dumped to one."""
-    if hasattr(call, "model_dump"):
-        call = call.model_dump()
+    dump = getattr(call, "model_dump", None)
+    if callable(dump):
+        call = dump()
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(call, Mapping) or not isinstance(function, Mapping):
         raise InvalidPromptError("tool_calls", type(call).__name__, "calls with a 'function'")

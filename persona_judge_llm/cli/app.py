@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog=example(
-        "demo", 'profile add ana "Be concise"', 'generate "How can I get more energy?" --user ana'
+        "demo", 'profile add ana "Be concise"', 'generate "How do I cook pancakes?" --user ana'
     ),
 )
 
@@ -43,10 +43,10 @@ app.command(epilog=example("demo", "demo --json"))(demo.demo)
 app.command(epilog=example("chat --user ana", 'chat --prefer "Be concise"'))(chat.chat)
 app.command(
     epilog=example(
-        'generate "How can I get more energy?" --user ana --trace', "generate < question.txt"
+        'generate "How do I cook pancakes?" --user ana --trace', "generate < question.txt"
     )
 )(generate.generate)
-app.command(epilog=example('plan "How can I get more energy?" --user ana'))(plan.plan)
+app.command(epilog=example('plan "How do I cook pancakes?" --user ana'))(plan.plan)
 app.add_typer(
     profile.app,
     name="profile",

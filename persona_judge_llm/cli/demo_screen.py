@@ -104,7 +104,7 @@ def show_closing(console: Console) -> None:
     console.print(Rule(Text("Try it", "bold"), style="dim", align="left"))
     lines = (
         'persona-judge profile add me "Be concise"',
-        'persona-judge generate "How can I get more energy?" --user me --trace',
+        'persona-judge generate "How do I cook pancakes?" --user me --trace',
         "persona-judge chat --user me",
     )
     console.print(Padding(plain("\n".join(lines), "cyan"), (0, 2)))

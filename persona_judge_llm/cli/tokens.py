@@ -57,7 +57,7 @@ def legend(trace: tuple[TokenTrace, ...]) -> Text:
 
 def explanation(*kinds: Outcome) -> Text:
     """Return the meaning of the outcomes, a line each."""
-    names = {o: f"{MARKS[o][0]}{o}{MARKS[o][1]}" for o in kinds}
+    names: dict[Outcome, str] = {o: f"{MARKS[o][0]}{o}{MARKS[o][1]}" for o in kinds}
     width = max(map(len, names.values()))
     lines = [
         Text.assemble((name, STYLES[o]), " " * (width - len(name)), f"  {MEANINGS[o]}")

@@ -26,5 +26,6 @@ def eos_token_ids(model: object, tokenizer: PreTrainedTokenizerBase) -> frozense
     """
     config = getattr(model, "generation_config", None)
     ids = getattr(config, "eos_token_id", None)
-    named = set(ids) if isinstance(ids, list | tuple) else {ids}
-    return frozenset(int(i) for i in (*named, tokenizer.eos_token_id) if i is not None)
+    named: set[Any] = set(ids) if isinstance(ids, list | tuple) else {ids}
+    named.add(tokenizer.eos_token_id)
+    return frozenset(int(i) for i in named if i is not None)

@@ -47,7 +47,8 @@ class HuggingFaceModel:
     @property
     def vocab_size(self) -> int:
         """Width of the logits."""
-        return int(self.model.get_output_embeddings().weight.shape[0])
+        head: Any = self.model.get_output_embeddings()
+        return int(head.weight.shape[0])
 
     @property
     def context_window(self) -> int | None:
@@ -58,7 +59,8 @@ class HuggingFaceModel:
     @property
     def device(self) -> torch.device:
         """Where the embeddings are."""
-        return torch.device(self.model.get_input_embeddings().weight.device)
+        embeddings: Any = self.model.get_input_embeddings()
+        return torch.device(embeddings.weight.device)
 
     @property
     def can_rewind(self) -> bool:

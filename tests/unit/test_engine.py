@@ -516,7 +516,7 @@ def test_a_store_that_answers_with_anything_but_this_users_profile_is_an_error(a
     [
         lambda p, call: 1 / 0,
         lambda p, call: (p, p),
-        lambda p, call: Split(a=("text",), b=()),
+        lambda p, call: Split(a=("text",), b=()),  # type: ignore[arg-type]
         lambda p, call: Split(a=p, b=(), turns=(0, 0)),
     ],
     ids=["fails", "a pair", "no preferences", "no turns"],
