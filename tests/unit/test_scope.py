@@ -56,6 +56,14 @@ def test_a_scope_can_be_opened_again_and_within_itself() -> None:
         assert resolve_user(None) == NOBODY
 
 
+def test_of_a_scope_open_twice_the_inner_one_closes_first() -> None:
+    scope = use_user("a")
+    with scope, use_user("b"):
+        with scope:
+            assert resolve_user(None) == ("a", False)
+        assert resolve_user(None) == ("b", False)
+
+
 def test_one_scope_object_in_two_threads_mixes_no_users() -> None:
     shared = no_persona()
     both_open, first_closed = threading.Barrier(2), threading.Event()
