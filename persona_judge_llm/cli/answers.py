@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console, Group
 from rich.panel import Panel
 
-from persona_judge_llm.cli.screen import plain
+from persona_judge_llm.cli.screen import coloured, plain
 from persona_judge_llm.cli.splits import split_table, split_values
 from persona_judge_llm.cli.tokens import legend, token_line
 from persona_judge_llm.trace import Generation
@@ -44,6 +44,8 @@ def show_trace(console: Console, answer: Generation) -> None:
     )
     console.print()
     console.print(Panel(split_table(answer.split), title="split", title_align="left"))
-    body = Group(token_line(answer.trace), plain(""), legend(answer.trace))
+    marks = not coloured(console)
+    line = token_line(answer.trace, marks=marks)
+    body = Group(line, plain(""), legend(answer.trace, marks=marks))
     console.print(Panel(body, title=f"tokens: {rate(answer)}", title_align="left"))
     console.print(plain(figures, "dim"))

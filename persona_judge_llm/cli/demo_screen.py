@@ -13,7 +13,7 @@ from rich.text import Text
 
 from persona_judge_llm.cli.answers import rate
 from persona_judge_llm.cli.demo_frameworks import Framework
-from persona_judge_llm.cli.screen import plain
+from persona_judge_llm.cli.screen import coloured, plain
 from persona_judge_llm.cli.splits import split_line
 from persona_judge_llm.cli.tokens import explanation, token_line
 from persona_judge_llm.preferences import Preference
@@ -60,7 +60,7 @@ def show_answer(console: Console, user: str, answer: Generation) -> None:
     """Show one answer of the engine: its tokens, the split and how much was accepted."""
     console.print(
         Panel(
-            token_line(answer.trace),
+            token_line(answer.trace, marks=not coloured(console)),
             title=Text.assemble((user, "bold"), "  ", split_line(answer.split)),
             title_align="left",
             subtitle=rate(answer),
@@ -72,7 +72,7 @@ def show_answer(console: Console, user: str, answer: Generation) -> None:
 
 def show_legend(console: Console) -> None:
     """Show what the colours and marks mean."""
-    console.print(Padding(explanation("accepted", "recovered", "bonus", "sampled"), (1, 2, 0, 2)))
+    console.print(Padding(explanation(marks=not coloured(console)), (1, 2, 0, 2)))
 
 
 def show_framework(console: Console, number: int, framework: Framework, outcome: Any) -> None:  # noqa: ANN401

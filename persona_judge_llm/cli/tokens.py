@@ -1,7 +1,7 @@
 """The line of tokens: the answer, with what happened to each token to be seen.
 
-In colour on a terminal. Recovered and bonus tokens also carry brackets, so that the line can be
-read without colours: in a file, with NO_COLOR, by people who cannot tell the colours apart.
+In colour on a terminal. Where there is none (a file, NO_COLOR), recovered and bonus tokens stand in
+brackets. In colour they are bold and underlined too, for people who cannot tell colours apart.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from persona_judge_llm.trace import Outcome, TokenTrace, outcomes
 
 STYLES: dict[Outcome, str] = {
     "accepted": "green",
-    "recovered": "bold yellow",
+    "recovered": "bold underline yellow",
     "bonus": "bold cyan",
     "sampled": "",
 }
@@ -31,8 +31,8 @@ MEANINGS: dict[Outcome, str] = {
 }
 
 
-def token_line(trace: tuple[TokenTrace, ...], *, marks: bool = True) -> Text:
-    """Return the answer with each token in the colour, and between the marks, of its outcome."""
+def token_line(trace: tuple[TokenTrace, ...], *, marks: bool) -> Text:
+    """Return the answer, each token in its outcome's colour and, if wanted, between its marks."""
     line = Text()
     for text, outcome in outcomes(trace):
         before, after = MARKS[outcome] if marks else ("", "")
@@ -46,21 +46,23 @@ def token_line(trace: tuple[TokenTrace, ...], *, marks: bool = True) -> Text:
     return line
 
 
-def legend(trace: tuple[TokenTrace, ...]) -> Text:
+def legend(trace: tuple[TokenTrace, ...], *, marks: bool) -> Text:
     """Return one line that names the outcomes that occur, each as it is shown, with its count."""
     counts = Counter(token.outcome for token in trace)
-    parts = [
-        plain(f"{MARKS[o][0]}{o}{MARKS[o][1]} {counts[o]}", STYLES[o]) for o in STYLES if counts[o]
-    ]
+    parts = [plain(f"{_name(o, marks=marks)} {counts[o]}", STYLES[o]) for o in STYLES if counts[o]]
     return plain("   ").join(parts)
 
 
-def explanation(*kinds: Outcome) -> Text:
+def explanation(*, marks: bool) -> Text:
     """Return the meaning of the outcomes, a line each."""
-    names: dict[Outcome, str] = {o: f"{MARKS[o][0]}{o}{MARKS[o][1]}" for o in kinds}
+    names: dict[Outcome, str] = {o: _name(o, marks=marks) for o in MEANINGS}
     width = max(map(len, names.values()))
     lines = [
         Text.assemble((name, STYLES[o]), " " * (width - len(name)), f"  {MEANINGS[o]}")
         for o, name in names.items()
     ]
     return Text("\n").join(lines)
+
+
+def _name(outcome: Outcome, *, marks: bool) -> str:
+    return outcome.join(MARKS[outcome]) if marks else outcome

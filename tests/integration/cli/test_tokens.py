@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from persona_judge_llm.cli.screen import stdout
+from persona_judge_llm.cli.screen import coloured, stdout
 from persona_judge_llm.cli.tokens import STYLES, legend, token_line
 from persona_judge_llm.trace import Outcome, TokenTrace
 
@@ -27,8 +27,8 @@ def drawn(*, colours: bool) -> str:
     console = Console(
         file=io.StringIO(), width=80, color_system="standard" if colours else None, _environ={}
     )
-    console.print(token_line(TRACE))
-    console.print(legend(TRACE))
+    console.print(token_line(TRACE, marks=not colours))
+    console.print(legend(TRACE, marks=not colours))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -46,15 +46,20 @@ def test_every_outcome_has_a_look_of_its_own() -> None:
 
 
 def test_a_token_cannot_take_hold_of_the_terminal() -> None:
-    assert "\x1b" not in token_line((token("\x1b[2J[red]", "accepted"),)).plain
-    assert "[red]" in token_line((token("\x1b[2J[red]", "accepted"),)).plain
+    assert "\x1b" not in token_line((token("\x1b[2J[red]", "accepted"),), marks=False).plain
+    assert "[red]" in token_line((token("\x1b[2J[red]", "accepted"),), marks=False).plain
 
 
-def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
+@pytest.mark.parametrize("no_color", [True, False])
+def test_marks_stand_where_colours_cannot_be_seen(
+    monkeypatch: pytest.MonkeyPatch, *, no_color: bool
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1" if no_color else "")
     console = stdout()
+    assert coloured(console) is not no_color
     with console.capture() as captured:
-        console.print(token_line(TRACE))
-    assert "\x1b[32m" not in captured.get()
-    assert "[well]" in captured.get()
+        console.print(token_line(TRACE, marks=not coloured(console)))
+    assert ("\x1b[32m" in captured.get()) is not no_color
+    assert ("[well]" in captured.get()) is no_color
