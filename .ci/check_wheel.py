@@ -7,6 +7,7 @@ an interpreter that has never seen this repository.
 import argparse
 import email
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,8 +25,8 @@ PACKAGES = (
 )
 BUNDLED = "persona_judge_llm/bundled/"
 MAX_WHEEL_MIB = 24
-DEMO_MENTIONS = ("LangChain", "LlamaIndex")
-MIN_DEMO_USERS = 3
+DEMO_SECTIONS = ("The engine", "LangChain", "LlamaIndex")
+DEMO_USERS = ("ana", "ben", "kim")
 
 IMPORT_EVERYTHING = """
 import importlib, importlib.util, pkgutil, sys
@@ -143,10 +144,13 @@ def use(binaries: Path, folder: Path) -> None:
     run(binaries / "persona-judge", "--help", cwd=folder)
     output = run(binaries / "persona-judge", "demo", cwd=folder)
     print(output)
-    for word in DEMO_MENTIONS:
-        require(word.lower() in output.lower(), f"the demo does not mention {word}")
-    users = [name for name in ("alice", "bob", "carol") if name in output.lower()]
-    require(len(users) == MIN_DEMO_USERS, f"the demo mentions only {users}")
+    headings = r"^\d  (.+?) [─-]+$"
+    parts = re.split(headings, output, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    require(tuple(sections) == DEMO_SECTIONS, f"the demo has the sections {list(sections)}")
+    for section, text in sections.items():
+        users = {name for name in DEMO_USERS if re.search(rf"\b{name}\b", text)}
+        require(users == set(DEMO_USERS), f"{section}: the demo mentions only {sorted(users)}")
 
 
 def main() -> int:
