@@ -11,7 +11,6 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS)
 export PIP_ARGS
-BENCHMARKS = $(sort $(filter-out benchmarks/_%.py benchmarks/__init__.py,$(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,10 +53,8 @@ format: install ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install ## run every script under benchmarks/
-	@test -n "$(BENCHMARKS)" || echo "benchmarks/ holds no script yet"
-	@for script in $(BENCHMARKS); do \
-	  echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+bench: install ## measure speed and memory, and write benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 eval-bundled: install ## measure the bundled model on held-out questions
 	$(BIN)/python -m training.evaluate $(ARGS)

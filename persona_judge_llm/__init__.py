@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from persona_judge_llm.engine import PersonaJudge
     from persona_judge_llm.errors import (
         ContextOverflowError,
+        DeadlineExceededError,
+        DecodingError,
         EngineClosedError,
+        EngineOverloadedError,
         InvalidParameterError,
         InvalidPreferenceError,
         InvalidPromptError,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         ProfileStoreError,
         ProfileStoreSchemaError,
         ProfileStoreUnavailableError,
+        ReentrantCallError,
         UnknownUserError,
         UnsupportedModelError,
         UserError,
@@ -48,7 +52,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Chunk",
     "ContextOverflowError",
+    "DeadlineExceededError",
+    "DecodingError",
     "EngineClosedError",
+    "EngineOverloadedError",
     "Generation",
     "InMemoryProfileStore",
     "InvalidParameterError",
@@ -70,6 +77,7 @@ __all__ = [
     "ProfileStoreError",
     "ProfileStoreSchemaError",
     "ProfileStoreUnavailableError",
+    "ReentrantCallError",
     "Request",
     "SamplingParams",
     "Split",

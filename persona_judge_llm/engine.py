@@ -5,18 +5,30 @@ from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mappi
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from persona_judge_llm import aio, bundled
+from persona_judge_llm.arguments import (
+    CALL_ARGUMENTS,
+    ENGINE_SETTINGS,
+    Loop,
+    Proposals,
+    UnknownUserPolicy,
+    check_names,
+    check_settings,
+    given,
+)
 from persona_judge_llm.errors import EngineClosedError, InvalidParameterError
+from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.defaults import eos_token_ids, sampling_defaults
 from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.models.loading import load
 from persona_judge_llm.models.port import LanguageModel
-from persona_judge_llm.planning import Planner, PreparedCall, Settings, UnknownUserPolicy
+from persona_judge_llm.models.weights import WeightFormat, prepare_weights
+from persona_judge_llm.planning import Planner, PreparedCall, Settings
 from persona_judge_llm.preferences import Preference, ProfileStore
 from persona_judge_llm.prompts import PromptBuilder
 from persona_judge_llm.requests import (
@@ -25,22 +37,27 @@ from persona_judge_llm.requests import (
     Request,
     Rule,
     StopCheck,
-    check_num_draft_tokens,
-    check_placement,
-    check_rule,
     check_turns,
 )
-from persona_judge_llm.running import Loop, Runner
+from persona_judge_llm.running import Runner
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.splitting import Splitter, default_splitter
 from persona_judge_llm.trace import Chunk, Generation
 
 Call: TypeAlias = "Prompt | Request | PreparedCall"
-ASYNC_CALLS_AT_ONCE = 32
+ASYNC_CALLS_AT_ONCE = 64
 
 
 def _never() -> bool:
     return False
+
+
+def _adapted(model: PreTrainedModel | LanguageModel, prefix_cache_bytes: int) -> LanguageModel:
+    if isinstance(model, PreTrainedModel):
+        return HuggingFaceModel(model, prefix_cache_bytes=prefix_cache_bytes)
+    if callable(getattr(model, "open", None)):
+        return model
+    raise InvalidParameterError("model", type(model).__name__, "a causal PreTrainedModel")
 
 
 class PersonaJudge:
@@ -75,13 +92,23 @@ class PersonaJudge:
         require_user: refuse calls that name no user and no preferences.
         unknown_user: "error", or "neutral" to answer unknown users without personalisation.
         loop: "dual" (one pass a token for both sides), or "reference" (Algorithm 1 as printed).
+        proposals: "auto" guesses tokens that the text has had before where that is faster; the
+            texts are the same, in law and for a seed.
+        assistant: a small model with the same tokenizer, which guesses where the text repeats
+            nothing.
+        prefix_cache_bytes: memory for what earlier calls computed, reused by prompts that begin
+            with the same tokens; 0 switches it off.
+        weights: form of a CPU model's linear layers. "plain" leaves the model as it is; "packed"
+            and "int8" change it in place (see `prepare_weights`), "auto" packs where that pays.
+        max_batch: calls that are decoded together; more wait their turn.
+        max_queue: calls that may wait; more are refused with `EngineOverloadedError`.
 
     Raises:
         InvalidParameterError: a setting that cannot be used, named.
         UnsupportedModelError: not a causal language model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a setting
         self,
         model: PreTrainedModel | LanguageModel,
         tokenizer: PreTrainedTokenizerBase,
@@ -95,27 +122,21 @@ class PersonaJudge:
         require_user: bool = False,
         unknown_user: UnknownUserPolicy = "error",
         loop: Loop = "dual",
+        proposals: Proposals = "auto",
+        assistant: PreTrainedModel | LanguageModel | None = None,
+        prefix_cache_bytes: int = 256 * 2**20,
+        weights: WeightFormat = "plain",
+        max_batch: int = 64,
+        max_queue: int = 1024,
     ) -> None:
-        if None in (rule, num_draft_tokens, placement):
-            raise InvalidParameterError("rule, num_draft_tokens, placement", None, "given")
-        check_rule(rule)
-        check_num_draft_tokens(num_draft_tokens)
-        check_placement(placement)
-        if not (isinstance(model, PreTrainedModel) or callable(getattr(model, "open", None))):
-            raise InvalidParameterError("model", type(model).__name__, "a causal PreTrainedModel")
+        check_settings(locals())
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise InvalidParameterError("tokenizer", type(tokenizer).__name__, "the model's own")
-        if loop not in get_args(Loop):
-            raise InvalidParameterError("loop", loop, f"one of {get_args(Loop)}")
-        if unknown_user not in get_args(UnknownUserPolicy):
-            raise InvalidParameterError("unknown_user", unknown_user, "'error' or 'neutral'")
-        if not callable(splitter):
-            raise InvalidParameterError("splitter", splitter, "callable")
-        if profiles is not None and not isinstance(profiles, ProfileStore):
-            raise InvalidParameterError("profiles", profiles, "a ProfileStore (get and put)")
-        self.language_model: LanguageModel = (
-            HuggingFaceModel(model) if isinstance(model, PreTrainedModel) else model
-        )
+        if isinstance(model, PreTrainedModel):
+            prepare_weights(model, weights)
+        elif weights not in {"plain", "auto"}:
+            raise InvalidParameterError("weights", weights, "'plain' for a LanguageModel")
+        self.language_model = _adapted(model, prefix_cache_bytes)
         self.model = model
         self.tokenizer = tokenizer
         self.profiles = profiles
@@ -137,7 +158,14 @@ class PersonaJudge:
             self.language_model.vocab_size,
         )
         self._runner = Runner(
-            self.language_model, self._detokenize, eos_token_ids(model, tokenizer), loop
+            self.language_model,
+            self._detokenize,
+            eos_token_ids(model, tokenizer),
+            loop,
+            proposals=proposals == "auto",
+            assistant=None if assistant is None else _adapted(assistant, 0),
+            max_batch=max_batch,
+            max_queue=max_queue,
         )
         self._pool = ThreadPoolExecutor(ASYNC_CALLS_AT_ONCE, thread_name_prefix="persona-judge")
 
@@ -148,6 +176,7 @@ class PersonaJudge:
         *,
         dtype: str | torch.dtype = "auto",
         device: str | torch.device = "auto",
+        weights: WeightFormat = "auto",
         load_options: Mapping[str, Any] | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> "PersonaJudge":
@@ -157,6 +186,7 @@ class PersonaJudge:
             model_id: a folder or hub id, such as "Qwen/Qwen2.5-0.5B-Instruct".
             dtype: "auto" for the checkpoint's own, or "float32", "bfloat16", "float16".
             device: "auto" for CUDA, MPS or CPU, or a torch device.
+            weights: as for `PersonaJudge`; the model is the engine's own, so "auto" is the default.
             load_options: for transformers' `from_pretrained` (`revision`, `token`, ...).
             settings: as for `PersonaJudge`.
 
@@ -164,11 +194,11 @@ class PersonaJudge:
             ModelLoadError: not found, without safetensors, or in need of remote code.
             InvalidParameterError: an unknown setting, dtype or device.
         """
-        _check_settings(settings)
+        check_names("setting", settings, ENGINE_SETTINGS)
         if load_options is not None and not isinstance(load_options, Mapping):
             raise InvalidParameterError("load_options", type(load_options).__name__, "a mapping")
         model, tokenizer = load(model_id, dtype=dtype, device=device, **(load_options or {}))
-        return cls(model, tokenizer, **settings)
+        return cls(model, tokenizer, weights=weights, **settings)
 
     @classmethod
     def bundled(cls, **settings: Any) -> "PersonaJudge":  # noqa: ANN401
@@ -178,7 +208,7 @@ class PersonaJudge:
             settings: as for `PersonaJudge`, and `device`.
         """
         device = settings.pop("device", "auto")
-        _check_settings(settings)
+        check_names("setting", settings, ENGINE_SETTINGS)
         return cls.from_pretrained(bundled.path(), dtype=torch.float32, device=device, **settings)
 
     @property
@@ -198,6 +228,11 @@ class PersonaJudge:
         """Whether the chat template renders tools."""
         return self._planner.prompts.supports_tools
 
+    @property
+    def metrics(self) -> Metrics:
+        """What the engine has done so far, as plain numbers."""
+        return self._runner.metrics
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens `text` is, without special tokens."""
         return self._planner.prompts.count_tokens(text)
@@ -215,6 +250,7 @@ class PersonaJudge:
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        timeout: float | None = None,
     ) -> Generation:
         """Answer one prompt.
 
@@ -230,12 +266,13 @@ class PersonaJudge:
             persona: False answers with the plain model.
             placement: see `PersonaJudge`.
             tools: OpenAI-style function schemas for the chat template.
+            timeout: seconds after which the call fails with `DeadlineExceededError`.
 
         Raises:
             PersonaJudgeError: see `errors`; all of them before any forward pass, except
-                `NumericalError`.
+                `NumericalError`, `DecodingError` and `DeadlineExceededError`.
         """
-        arguments = _arguments(locals())
+        arguments = given(locals())
         return self._runner.run_one(self._prepared(prompt, arguments), self._cancelled(_never))
 
     def stream(
@@ -251,6 +288,7 @@ class PersonaJudge:
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        timeout: float | None = None,
     ) -> Generator[Chunk, None, None]:
         """Answer one prompt in pieces; arguments and errors as for `generate`.
 
@@ -258,9 +296,9 @@ class PersonaJudge:
         read. Nothing is computed for chunks that nobody asks for; closing the iterator frees
         everything.
         """
-        arguments = _arguments(locals())
+        arguments = given(locals())
         call = self._prepared(prompt, arguments)
-        return (chunk for _, chunk in self._runner.run([call], self._cancelled(_never)))
+        return (chunk for chunk in self._runner.stream(call, self._cancelled(_never)))
 
     def generate_batch(self, requests: Iterable[Request | PreparedCall]) -> list[Generation]:
         """Answer several requests, of different users, lengths and parameters, in one batch.
@@ -281,7 +319,7 @@ class PersonaJudge:
 
         Cancelling the task stops the decoder within one step.
         """
-        _check_arguments(arguments)
+        check_names("argument", arguments, CALL_ARGUMENTS)
         self._check_open()
 
         def work(cancelled: StopCheck) -> Generation:
@@ -297,12 +335,12 @@ class PersonaJudge:
         The ambient user is the one at this call. Leaving the loop (`aclose`, cancellation)
         stops the decoder within one step.
         """
-        _check_arguments(arguments)
+        check_names("argument", arguments, CALL_ARGUMENTS)
         self._check_open()
 
         def work(cancelled: StopCheck) -> Iterator[Chunk]:
             call = self._prepared(prompt, arguments)
-            return (chunk for _, chunk in self._runner.run([call], self._cancelled(cancelled)))
+            return self._runner.stream(call, self._cancelled(cancelled))
 
         return aio.stream(self._pool, work)
 
@@ -315,12 +353,13 @@ class PersonaJudge:
 
     def plan(self, prompt: Call, **arguments: Any) -> PreparedCall:  # noqa: ANN401
         """Show what `generate` would do, without generating: split, prompts, counts, dropped."""
-        _check_arguments(arguments)
+        check_names("argument", arguments, CALL_ARGUMENTS)
         return self._prepared(prompt, arguments)
 
     def close(self) -> None:
         """Stop running calls within one step and refuse new ones; the model itself is kept."""
         self._closed.set()
+        self._runner.close()
         # Calls that still wait for a thread get one, see that the engine is closed, and end.
         self._pool.shutdown(wait=False)
 
@@ -366,45 +405,3 @@ class PersonaJudge:
                 raise InvalidParameterError("prompt", prompt, "prepared by this very engine")
             return prompt
         return self.prepare(Request(prompt, **arguments))
-
-
-_ARGUMENTS = (
-    "user_id",
-    "preferences",
-    "params",
-    "rule",
-    "num_draft_tokens",
-    "turns",
-    "persona",
-    "placement",
-    "tools",
-)
-_SETTINGS = (
-    "profiles",
-    "rule",
-    "num_draft_tokens",
-    "turns",
-    "placement",
-    "splitter",
-    "require_user",
-    "unknown_user",
-    "loop",
-)
-_UNSET: dict[str, Literal[True] | None] = {"persona": True}
-
-
-def _arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that differ from their defaults."""
-    return {n: values[n] for n in _ARGUMENTS if values[n] is not _UNSET.get(n)}
-
-
-def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    for name in arguments:
-        if name not in _ARGUMENTS:
-            raise InvalidParameterError("argument", name, f"one of {_ARGUMENTS}")
-
-
-def _check_settings(settings: Mapping[str, Any]) -> None:
-    for name in settings:
-        if name not in _SETTINGS:
-            raise InvalidParameterError("setting", name, f"one of {_SETTINGS}")

@@ -17,7 +17,11 @@
         - ModelLoadError              a model that cannot be loaded
         - UnsupportedModelError       a model that cannot do what was asked of it
         - NumericalError              the model returned NaN
+     * DecodingError                  decoding failed while the call was under way
+     * DeadlineExceededError          the call's timeout passed before its answer ended
      * EngineClosedError              a call after `close()`
+     * EngineOverloadedError          too many calls wait already
+     * ReentrantCallError             a call from inside the engine's own step
      * MissingDependencyError         an optional extra is not installed
 
 None of them derives from `ValueError` or `TypeError`: LlamaIndex's response synthesizers catch
@@ -143,11 +147,45 @@ class NumericalError(ModelError):
     """The model returned a distribution with NaN in it."""
 
 
+class DecodingError(PersonaJudgeError):
+    """Decoding failed while this call was under way; the engine stays usable."""
+
+
+class DeadlineExceededError(PersonaJudgeError):
+    """The call's timeout passed before its answer ended."""
+
+    def __init__(self, timeout: float, partial_text: str) -> None:
+        super().__init__(f"the answer did not end within timeout={timeout:g} seconds")
+        self.timeout = timeout
+        self.partial_text = partial_text
+        """What was generated until then; not in the message, which may be logged."""
+
+
 class EngineClosedError(PersonaJudgeError):
     """The engine was closed before this call."""
 
     def __init__(self) -> None:
         super().__init__("the engine is closed; make a new one")
+
+
+class EngineOverloadedError(PersonaJudgeError):
+    """As many calls as may wait are waiting already; nothing was begun."""
+
+    def __init__(self, max_queue: int) -> None:
+        super().__init__(
+            f"{max_queue} calls are waiting already, which is max_queue; try again later"
+        )
+        self.max_queue = max_queue
+
+
+class ReentrantCallError(PersonaJudgeError):
+    """A stop check or tokenizer called the engine that was just calling it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the engine was called from inside one of its own steps, where it would wait for "
+            "itself; stop checks and tokenizers must not call the engine"
+        )
 
 
 class MissingDependencyError(PersonaJudgeError, ImportError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from persona_judge_llm.candidates import Candidates
 from persona_judge_llm.sampling import draw
 
 
@@ -45,6 +46,16 @@ class Verdict:
     next_token: Tensor  # [rows] recovered where num_accepted < drafted, else bonus
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedToken:
+    """One token a row, drawn from the judge."""
+
+    token: Tensor  # [rows]
+    accepted: Tensor  # [rows] bool: the window goes on; else recovered, and it ends
+    draft_prob: Tensor  # [rows]
+    judge_prob: Tensor  # [rows]
+
+
 def judge_draft(
     draft_tokens: Tensor,
     draft_probs: Tensor,
@@ -75,8 +86,8 @@ def judge_draft(
 
 
 def judge_step(
-    draft_probs: Tensor, judge_probs: Tensor, token_uniforms: Tensor, accept_uniforms: Tensor
-) -> tuple[Tensor, Tensor]:
+    draft: Candidates, judge: Candidates, token_uniforms: Tensor, accept_uniforms: Tensor
+) -> JudgedToken:
     """Draw one token from the judge and tell whether the draft goes along with it.
 
     The same law as drafting, judging and recovering, with one draw: the emitted token follows
@@ -84,18 +95,15 @@ def judge_step(
     which is how likely x was drafted and accepted rather than recovered.
 
     Args:
-        draft_probs: [rows, vocab]
-        judge_probs: [rows, vocab]
+        draft: one distribution a row.
+        judge: one distribution a row.
         token_uniforms: [rows]
         accept_uniforms: [rows]
-
-    Returns:
-        tokens [rows], and [rows] bool: accepted (the window goes on) or recovered (it ends).
     """
-    tokens = draw(judge_probs, token_uniforms)
+    tokens = judge.draw(token_uniforms)
+    draft_probs, judge_probs = draft.prob_of(tokens), judge.prob_of(tokens)
     agreement = acceptance_probs(judge_probs, draft_probs)
-    agreement = agreement.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    return tokens, accept_uniforms < agreement
+    return JudgedToken(tokens, accept_uniforms < agreement, draft_probs, judge_probs)
 
 
 def judged_by_b(window: Tensor, turns: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
+from persona_judge_llm.arguments import UnknownUserPolicy
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import (
     ContextOverflowError,
@@ -28,8 +29,6 @@ from persona_judge_llm.requests import Placement, Request, Rule, check_turns
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 from persona_judge_llm.scope import resolve_user
 from persona_judge_llm.splitting import Split, SplitCall, Splitter
-
-UnknownUserPolicy: TypeAlias = Literal["error", "neutral"]
 
 NEUTRAL_FINGERPRINT = "neutral"
 MAX_CHARACTERS_PER_TOKEN = 32

@@ -1,5 +1,6 @@
 """`Request`: everything that one call says, checked before anything is computed."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
@@ -48,6 +49,8 @@ class Request:
     """Where the preferences stand: in the "system" message or in the "last" user message."""
     tools: Sequence[Mapping[str, Any]] | None = None
     """OpenAI-style function schemas, rendered by the chat template for both sides."""
+    timeout: float | None = None
+    """Seconds after which the call fails with `DeadlineExceededError`; None: no limit."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be used, by name."""
@@ -63,6 +66,7 @@ class Request:
             raise InvalidParameterError("params", self.params, "a SamplingParams")
         if not isinstance(self.persona, bool):
             raise InvalidParameterError("persona", self.persona, "True or False")
+        check_timeout(self.timeout)
         check_rule(self.rule)
         check_num_draft_tokens(self.num_draft_tokens)
         check_placement(self.placement)
@@ -84,6 +88,15 @@ def as_preferences(items: Sequence[str | Preference]) -> tuple[Preference, ...]:
             "preferences", len(items), f"a list of at most {MAX_ACTIVE_PREFERENCES}"
         )
     return tuple(item if isinstance(item, Preference) else Preference(item) for item in items)
+
+
+def check_timeout(timeout: object) -> None:
+    """Refuse anything but a number of seconds above 0, or None."""
+    if timeout is None:
+        return
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not number or not 0 < timeout < math.inf:  # type: ignore[operator]
+        raise InvalidParameterError("timeout", timeout, "a number of seconds above 0")
 
 
 def check_rule(rule: object) -> None:

@@ -1,26 +1,40 @@
 """Running prepared calls through a decoder, and turning tokens into chunks and generations."""
 
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal, TypeAlias
+from dataclasses import replace
 
+from persona_judge_llm.arguments import Loop
+from persona_judge_llm.batching import Seat
 from persona_judge_llm.decoding.answer import Answer
+from persona_judge_llm.decoding.assistant import proposer_factory
 from persona_judge_llm.decoding.dual import DualDecoding
+from persona_judge_llm.decoding.proposals import PassCosts
 from persona_judge_llm.decoding.reference import ReferenceDecoding
-from persona_judge_llm.decoding.tasks import DecodeTask, Decoding
+from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.decoding.text_stream import Detokenize
+from persona_judge_llm.metrics import Metrics
+from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.requests import StopCheck
+from persona_judge_llm.scheduling import Scheduler
 from persona_judge_llm.trace import Chunk, Generation, Usage
-
-Loop: TypeAlias = Literal["dual", "reference"]
-
-BATCH = 64
-"""Requests decoded at once by `run_all`; more are taken in turns of this many."""
 
 
 class Runner:
-    """Decodes prepared calls on one model; holds no state of any call."""
+    """Decodes prepared calls on one model, those of all threads together.
+
+    Args:
+        model: The language model.
+        detokenize: Returns the text of token ids.
+        eos_token_ids: Tokens that end a text.
+        loop: "dual", or "reference" for calls with two prompts.
+        proposals: Guess tokens where that pays.
+        assistant: Guesses where the text repeats nothing.
+        max_batch: Calls decoded at once.
+        max_queue: Calls that may wait.
+    """
 
     def __init__(
         self,
@@ -28,73 +42,136 @@ class Runner:
         detokenize: Detokenize,
         eos_token_ids: Collection[int],
         loop: Loop,
+        *,
+        proposals: bool,
+        assistant: LanguageModel | None,
+        max_batch: int,
+        max_queue: int,
     ) -> None:
         self._model = model
         self._detokenize = detokenize
         self._eos = frozenset(eos_token_ids)
         self._loop = loop
+        self._max_batch = max_batch
+        self._metrics = Metrics()
+        costs = PassCosts()
+        new_proposer = proposer_factory(model, assistant) if proposals else None
+        self._scheduler = Scheduler(
+            lambda: DualDecoding(
+                model, new_proposer=new_proposer, costs=costs, metrics=self._metrics
+            ),
+            max_batch=max_batch,
+            max_queue=max_queue,
+        )
 
-    def run(
-        self, calls: Sequence[PreparedCall], cancelled: StopCheck
-    ) -> Iterator[tuple[int, Chunk]]:
-        """Decode calls together; yield chunks with the index of the call that each belongs to.
+    @property
+    def metrics(self) -> Metrics:
+        """The counters as they are now."""
+        now = replace(
+            self._metrics,
+            queue_depth=self._scheduler.queue_depth,
+            batch_size=self._scheduler.batch_size,
+        )
+        if isinstance(self._model, HuggingFaceModel):
+            cache = self._model.prefix_cache
+            now.prompt_tokens_computed = self._model.prompt_tokens_computed
+            now.prefix_cache_hits = cache.hits
+            now.prefix_cache_misses = cache.misses
+            now.prefix_cache_tokens_reused = cache.tokens_reused
+            now.prefix_cache_bytes = cache.nbytes
+        return now
 
-        The last chunk of a call carries its `Generation`. `cancelled` is asked before each step.
+    def close(self) -> None:
+        """End every call within one step."""
+        self._scheduler.close()
+
+    def stream(self, call: PreparedCall, cancelled: StopCheck) -> Iterator[Chunk]:
+        """Decode one call; yield its text as it comes, and the `Generation` with the last chunk.
+
+        `cancelled` is asked before each step. Nothing is computed until a chunk is asked for.
         """
-        tasks = [call.task() for call in calls]
-        answers = [Answer(task, self._detokenize, self._eos) for task in tasks]
-        chunked = [0] * len(tasks)
-        decoding = self._decoding(tasks)
-
-        def chunk(index: int, text: str, generation: Generation | None = None) -> Chunk:
-            token_ids = answers[index].token_ids[chunked[index] :]
-            chunked[index] += len(token_ids)
-            return Chunk(text, token_ids, generation)
-
-        def last(index: int, text: str) -> Chunk:
-            return chunk(
-                index,
-                text,
-                _generation(calls[index], tasks[index], answers[index], decoding.forward_passes),
-            )
-
-        while running := [i for i, a in enumerate(answers) if a.finish_reason is None]:
-            if cancelled():
-                for index in running:
-                    yield index, last(index, answers[index].end("cancelled"))
-                return
-            for index, tokens in decoding.step():
-                answer = answers[index]
-                text = "".join([answer.push(token) for token in tokens])
-                if answer.finish_reason is not None:
-                    decoding.finish(index)
-                    yield index, last(index, text)
-                elif text:
-                    yield index, chunk(index, text)
+        if self._loop == "reference" and call.built_b is not None:
+            yield from self._stream_reference(call, cancelled)
+            return
+        seat, chunked = self._submitted(call, cancelled, whole=False), 0
+        try:
+            while (text := seat.wait()) is not None:
+                token_ids = seat.answer.token_ids[chunked : seat.num_tokens]
+                chunked += len(token_ids)
+                yield Chunk(text, token_ids)
+            yield Chunk("", seat.answer.token_ids[chunked:], _generation(call, seat))
+        finally:
+            seat.leave()
 
     def run_one(self, call: PreparedCall, cancelled: StopCheck) -> Generation:
         """Decode one call to its end."""
         return self.run_all([call], cancelled)[0]
 
     def run_all(self, calls: Sequence[PreparedCall], cancelled: StopCheck) -> list[Generation]:
-        """Decode calls to their ends, in their order."""
+        """Decode calls to their ends, together; return them in their order."""
+        if self._loop == "reference":
+            return [self._whole(call, cancelled) for call in calls]
         generations: list[Generation] = []
-        # The reference loop goes window by window, which calls of different windows cannot share.
-        size = BATCH if self._loop == "dual" else 1
-        for start in range(0, len(calls), size):
-            batch = calls[start : start + size]
-            done = {i: c.generation for i, c in self.run(batch, cancelled) if c.generation}
-            generations += [done[i] for i in range(len(batch))]
+        seats: deque[tuple[PreparedCall, Seat]] = deque()
+        waiting = deque(calls)
+        try:
+            while seats or waiting:
+                # No more than are decoded at once, so that others find room in the queue.
+                while waiting and len(seats) < self._max_batch:
+                    call = waiting.popleft()
+                    seats.append((call, self._submitted(call, cancelled, whole=True)))
+                call, seat = seats[0]
+                while seat.wait() is not None:
+                    pass
+                generations.append(_generation(call, seat))
+                seats.popleft()
+        finally:
+            for _, seat in seats:
+                seat.leave()
         return generations
 
-    def _decoding(self, tasks: list[DecodeTask]) -> Decoding:
-        # The reference loop has nothing to judge where there is one prompt only.
-        if self._loop == "reference" and all(task.prompt_b is not None for task in tasks):
-            return ReferenceDecoding(self._model, tasks)
-        return DualDecoding(self._model, tasks)
+    def _submitted(self, call: PreparedCall, cancelled: StopCheck, *, whole: bool) -> Seat:
+        task = call.task()
+        return self._scheduler.submit(
+            task,
+            Answer(task, self._detokenize, self._eos),
+            cancelled=cancelled,
+            timeout=call.request.timeout,
+            whole=whole,
+        )
+
+    def _whole(self, call: PreparedCall, cancelled: StopCheck) -> Generation:
+        *_, last = self.stream(call, cancelled)
+        if last.generation is None:
+            raise AssertionError("the last chunk carries the generation")
+        return last.generation
+
+    def _stream_reference(self, call: PreparedCall, cancelled: StopCheck) -> Iterator[Chunk]:
+        """Decode one call by the loop as printed, by itself."""
+        task = call.task()
+        answer = Answer(task, self._detokenize, self._eos)
+        decoding = ReferenceDecoding(self._model, [task])
+        chunked = 0
+        while answer.finish_reason is None:
+            if cancelled():
+                text = answer.end("cancelled")
+            else:
+                [(_, tokens)] = decoding.step()
+                text = "".join([answer.push(token) for token in tokens])
+            token_ids = answer.token_ids[chunked:]
+            chunked += len(token_ids)
+            if answer.finish_reason is not None:
+                passes = decoding.forward_passes
+                yield Chunk(text, token_ids, _answered(call, task, answer, passes))
+            elif text:
+                yield Chunk(text, token_ids)
 
 
-def _generation(
+def _generation(call: PreparedCall, seat: Seat) -> Generation:
+    return _answered(call, seat.task, seat.answer, seat.forward_passes)
+
+
+def _answered(
     call: PreparedCall, task: DecodeTask, answer: Answer, forward_passes: int
 ) -> Generation:
     return Generation(

@@ -174,14 +174,20 @@ class RowParams:
         # Too small for float32 is as good as zero.
         temperatures = [t if (t := p.temperature or 0.0) >= _SMALLEST else 0.0 for p in params]
         greedy = [t == 0 for t in temperatures]
-        ks = [min(p.top_k or vocab_size, vocab_size) for p in params]
+        # One candidate is enough for a greedy row.
+        ks = [
+            1 if g else min(p.top_k or vocab_size, vocab_size)
+            for p, g in zip(params, greedy, strict=True)
+        ]
         return cls(
             temperature=torch.tensor(
                 [t or 1.0 for t in temperatures], dtype=torch.float32, device=device
             )[:, None],
             greedy=torch.tensor(greedy, device=device)[:, None] if any(greedy) else None,
-            top_k=torch.tensor(ks, device=device)[:, None] if min(ks) < vocab_size else None,
-            max_top_k=max(ks),
+            top_k=torch.tensor(ks, device=device)[:, None]
+            if min(ks, default=vocab_size) < vocab_size
+            else None,
+            max_top_k=max(ks, default=vocab_size),
             top_p=column("top_p", 1.0),
             min_p=column("min_p", 0.0),
             repetition_penalty=column("repetition_penalty", 1.0),
@@ -195,6 +201,43 @@ class RowParams:
             for f in dataclasses.fields(self)
         }
         return RowParams(**chosen)
+
+    def without_adjustment(self) -> "RowParams":
+        """Return a copy without penalty and bias, for logits that have been through them."""
+        return dataclasses.replace(self, repetition_penalty=None, bias=None)
+
+    def without_top_p(self) -> "RowParams":
+        """Return a copy without top-p."""
+        return dataclasses.replace(self, top_p=None)
+
+    @classmethod
+    def join(cls, parts: "Sequence[RowParams]") -> "RowParams":
+        """Return the parameters of several batches, one behind the other."""
+        rows = [len(part.temperature) for part in parts]
+        vocab_size = max(part.max_top_k for part in parts)
+
+        def column(name: str, neutral: float) -> Tensor | None:
+            found = [getattr(part, name) for part in parts]
+            if all(value is None for value in found):
+                return None
+            like = next(value for value in found if value is not None)
+            return torch.cat(
+                [
+                    like.new_full((n, like.shape[1]), neutral) if value is None else value
+                    for value, n in zip(found, rows, strict=True)
+                ]
+            )
+
+        return cls(
+            temperature=torch.cat([part.temperature for part in parts]),
+            greedy=column("greedy", 0),
+            top_k=column("top_k", vocab_size),
+            max_top_k=vocab_size,
+            top_p=column("top_p", 1.0),
+            min_p=column("min_p", 0.0),
+            repetition_penalty=column("repetition_penalty", 1.0),
+            bias=column("bias", 0.0),
+        )
 
 
 def _bias(
@@ -211,6 +254,22 @@ def _bias(
     return bias.to(device)
 
 
+def adjusted_logits(logits: Tensor, params: RowParams, seen: Tensor | None = None) -> Tensor:
+    """Return the logits after repetition penalty and bias; as they are where there is neither.
+
+    Args:
+        logits: [rows, vocab], any float type.
+        params: one row of parameters per row of logits.
+        seen: [rows, vocab] bool, the tokens that the repetition penalty concerns.
+    """
+    scores = logits
+    if params.repetition_penalty is not None and seen is not None:
+        scores, penalty = scores.float(), params.repetition_penalty
+        penalised = torch.where(scores > 0, scores / penalty, scores * penalty)
+        scores = torch.where(seen, penalised, scores)
+    return scores if params.bias is None else scores.float() + params.bias
+
+
 def logits_to_probs(logits: Tensor, params: RowParams, seen: Tensor | None = None) -> Tensor:
     """Return the distributions sampled from; greedy is one-hot, so callers need no special case.
 
@@ -223,13 +282,7 @@ def logits_to_probs(logits: Tensor, params: RowParams, seen: Tensor | None = Non
         [rows, vocab] float32; rows sum to 1. Ties: all tokens tied with the k-th are kept by
         top-k; top-p and greedy prefer the lower token id.
     """
-    scores = logits.float()
-    if params.repetition_penalty is not None and seen is not None:
-        penalty = params.repetition_penalty
-        penalised = torch.where(scores > 0, scores / penalty, scores * penalty)
-        scores = torch.where(seen, penalised, scores)
-    if params.bias is not None:
-        scores = scores + params.bias
+    scores = adjusted_logits(logits, params, seen).float()
     # Relative to the largest, so that no temperature can overflow.
     scores = scores - scores.amax(-1, keepdim=True)
     best = scores.argmax(-1, keepdim=True) if params.greedy is not None else None

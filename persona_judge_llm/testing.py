@@ -5,13 +5,14 @@ cache which is off by one shows. `tiny_model` and `tiny_tokenizer` are real tran
 with random weights, and `tiny_engine` is an engine on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
@@ -62,7 +63,7 @@ class HistoryModel:
         generator = torch.Generator().manual_seed(seed)
         self.table = scale * torch.randn(_TABLE, vocab_size, generator=generator)
 
-    def open(self, num_rows: int) -> "HistoryContext":
+    def open(self, num_rows: int = 0) -> "HistoryContext":
         """Return an empty context."""
         return HistoryContext(self, num_rows)
 
@@ -102,15 +103,67 @@ class HistoryContext:
         entry = (self._hashes.gather(1, wanted) >> 33) & (_TABLE - 1)
         return self._model.table[entry] * self._sign[:, None, None]
 
+    def join(self, groups: Sequence[Sequence[Sequence[int]]]) -> "FakeJoining":
+        """Begin to add rows; see `Context.join`."""
+        return FakeJoining(groups, self.take_over)
+
+    def take_over(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Add rows that hold these prompts; return the logits behind them, [prompts, vocab]."""
+        new = self._model.open(len(prompts))
+        width = max(len(prompt) for prompt in prompts)
+        tokens = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
+        logits = new.extend(tokens, [len(prompt) for prompt in prompts])[:, 0]
+        (old_hashes, old_lengths, old_sign), (hashes, lengths, sign) = self.rows(), new.rows()
+        end = max(old_hashes.shape[1], hashes.shape[1])
+        self._hashes = torch.cat(
+            [
+                pad(old_hashes, (0, end - old_hashes.shape[1])),
+                pad(hashes, (0, end - hashes.shape[1])),
+            ]
+        )
+        self._lengths = torch.cat([old_lengths, lengths])
+        self._sign = torch.cat([old_sign, sign])
+        return logits
+
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return hashes, lengths and signs of all rows."""
+        return self._hashes, self._lengths, self._sign
+
     def rewind(self, counts: Sequence[int]) -> None:
         """Forget the last tokens of each row."""
         self._lengths = self._lengths - torch.tensor(list(counts))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows."""
-        kept = torch.tensor(list(rows))
+        kept = torch.tensor(list(rows), dtype=torch.long)
         self._lengths, self._hashes = self._lengths[kept], self._hashes[kept]
         self._sign = self._sign[kept]
+
+    def remember(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
+        """Do nothing: there is nothing to compute that could be reused."""
+
+
+class FakeJoining:
+    """Prompts on their way into a context that computes nothing worth dividing.
+
+    Args:
+        groups: as for `Context.join`.
+        take_over: adds rows that hold some prompts, and returns the logits behind them.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[Sequence[int]]],
+        take_over: Callable[[Sequence[Sequence[int]]], Tensor],
+    ) -> None:
+        self._prompts = [prompt for prompts in groups for prompt in prompts]
+        self._take_over = take_over
+        self._missing = sum(len(prompt) for prompt in self._prompts)
+
+    def advance(self, max_tokens: int) -> Tensor | None:
+        """Pretend to compute `max_tokens` more tokens; see `Joining.advance`."""
+        self._missing -= max_tokens
+        return None if self._missing > 0 else self._take_over(self._prompts)
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from training.corpus import Dialogue, stream
+from training.corpus import Dialogue, Mixture, stream
 
 IGNORED = -100
 GUEST_TOKENS = 3
@@ -62,30 +62,49 @@ def encode(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast, rng: random.R
     ids.append(end)
     labels.append(end)
     positions = list(range(len(ids)))
-    if rng.random() < 0.2:
+    if rng.random() < 0.12:
         cut = rng.randrange(1, len(prompt_ids))
         gap = rng.randint(1, _LONGEST_GAP)
         positions = [p if p < cut else p + gap for p in positions]
     return Encoded(ids, labels, positions)
 
 
-def _pad(samples: list[Encoded], pad: int) -> Batch:
+def pad(samples: Sequence[Encoded], filler: int) -> Batch:
+    """Make one batch; ``filler`` fills the shorter samples up."""
     width = max(len(sample.ids) for sample in samples)
     ids, labels, positions = [], [], []
     for sample in samples:
         rest = width - len(sample.ids)
         last = sample.positions[-1]
-        ids.append(sample.ids + [pad] * rest)
+        ids.append(sample.ids + [filler] * rest)
         labels.append(sample.labels + [IGNORED] * rest)
         positions.append(sample.positions + list(range(last + 1, last + 1 + rest)))
     return Batch(torch.tensor(ids), torch.tensor(labels), torch.tensor(positions))
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int) -> Iterator[Batch]:
+def repeated(vocabulary: int, seed: int, tokens: int) -> Iterator[Batch]:
+    """Draw batches of random token sequences said two to four times; the first time bears no loss.
+
+    A model that has seen some hundred of these looks tokens up in its prompt, which copying from
+    passages and questions builds on; without them that look-up took longer than a whole training.
+    """
+    random_ints = torch.Generator().manual_seed(seed)
+    rng = random.Random(seed)
+    while True:
+        length, times = rng.randint(4, 40), rng.randint(2, 4)
+        shape = (max(1, tokens // (length * times)), length)
+        ids = torch.randint(0, vocabulary, shape, generator=random_ints).repeat(1, times)
+        labels = ids.clone()
+        labels[:, : length + 1] = IGNORED
+        yield Batch(ids, labels, torch.arange(ids.shape[1]).expand(ids.shape))
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int, mixture: Mixture
+) -> Iterator[Batch]:
     """Draw batches of about ``tokens`` padded tokens, samples of like length together."""
-    source = stream(seed)
+    source = stream(seed, mixture)
     rng = random.Random(seed + 1)
-    pad = tokenizer.pad_token_id
     while True:
         chunk = [encode(next(source), tokenizer, rng) for _ in range(_CHUNK)]
         chunk = [sample for sample in chunk if len(sample.ids) <= _MAX_TOKENS]
@@ -97,4 +116,4 @@ def batches(tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int) -> Itera
             groups[-1].append(sample)
         rng.shuffle(groups)
         for group in groups:
-            yield _pad(group, pad)
+            yield pad(group, tokenizer.pad_token_id)

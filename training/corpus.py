@@ -126,7 +126,7 @@ def _dimensions(rng: random.Random, none_share: float) -> list[str]:
 
 def _guests(dimensions: Sequence[str], rng: random.Random) -> list[str]:
     own = [name for name in dimensions if name != "no_emoji"]
-    if not own or rng.random() > 0.35:
+    if not own or rng.random() > 0.28:
         return []
     options = [
         name
@@ -209,17 +209,22 @@ def call_text(name: str, arguments: dict[str, Any]) -> str:
     return f"<tool_call>\n{body}\n</tool_call>"
 
 
-def tool(rng: random.Random) -> Dialogue:
-    """Draw a task with tools: a call, an answer after a result, or a plain answer."""
+def tool(rng: random.Random, calls: float) -> Dialogue:
+    """Draw a task with tools: a call, an answer after a result, or a plain answer.
+
+    Args:
+        rng: Source of randomness.
+        calls: Share of calls; half of the rest are answers after a result.
+    """
     task = tool_task(rng)
     roll = rng.random()
     messages: list[dict[str, Any]] = [{"role": "user", "content": task.question}]
-    if roll < 0.6:
+    if roll < calls:
         dimensions = _dimensions(rng, 0.75)
         messages, texts = _state(messages, dimensions, rng)
         pieces = [Piece(call_text(task.name, task.arguments))]
         return Dialogue(messages, pieces, task.tools, "tool", tuple(dimensions), texts)
-    if roll < 0.8:
+    if roll < (1 + calls) / 2:
         dimensions = _dimensions(rng, 0.6)
         result = tool_result(rng)
         messages += [
@@ -247,20 +252,41 @@ def repeat(rng: random.Random) -> Dialogue:
     )
 
 
-def draw(rng: random.Random) -> Dialogue:
-    """Draw one dialogue of the mixture."""
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of the kinds of samples; what is left are repeats.
+
+    Attributes:
+        chat: Everyday questions.
+        context: Passages.
+        tool: Tasks with tools.
+        calls: Share of the tasks with tools whose answer is a call.
+    """
+
+    chat: float
+    context: float
+    tool: float
+    calls: float
+
+
+EVEN = Mixture(chat=0.5, context=0.23, tool=0.21, calls=0.6)
+COPYING = Mixture(chat=0.36, context=0.26, tool=0.34, calls=0.75)
+
+
+def draw(rng: random.Random, mixture: Mixture = EVEN) -> Dialogue:
+    """Draw one dialogue of a mixture."""
     roll = rng.random()
-    if roll < 0.62:
+    if roll < mixture.chat:
         return chat(rng)
-    if roll < 0.8:
+    if roll < mixture.chat + mixture.context:
         return context(rng)
-    if roll < 0.93:
-        return tool(rng)
+    if roll < mixture.chat + mixture.context + mixture.tool:
+        return tool(rng, mixture.calls)
     return repeat(rng)
 
 
-def stream(seed: int) -> Iterator[Dialogue]:
+def stream(seed: int, mixture: Mixture = EVEN) -> Iterator[Dialogue]:
     """Draw dialogues without end; the same seed gives the same ones."""
     rng = random.Random(seed)
     while True:
-        yield draw(rng)
+        yield draw(rng, mixture)

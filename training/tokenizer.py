@@ -8,11 +8,17 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-VOCABULARY = 3072
+VOCABULARY = 3584
 PAD = "<|endoftext|>"
 START = "<|im_start|>"
 END = "<|im_end|>"
-_SPLIT = r"\n| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_SPLIT = (
+    r"\n| ?[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|\p{L}[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}{1,2}"
+    r"| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+)
+"""Words of small letters carry the blank before them; capitalised words and numbers never do, so
+that a name or number is the same tokens after a blank, a quotation mark or nothing: copying needs
+that."""
 
 CHAT_TEMPLATE = """\
 {%- set ns = namespace(text='', rest=messages) -%}

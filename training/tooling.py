@@ -13,6 +13,11 @@ _REAL_CITIES = ("Paris", "Rome", "London", "Berlin", "Tokyo", "Madrid", "Oslo", 
 _QUERY_WORDS = ("cheap flights", "red shoes", "jazz music", "apple trees", "winter coats",
                 "old maps", "green tea", "tax forms", "night trains", "bird songs", "city news",
                 "chess rules", "bike repair", "soup recipes")  # fmt: skip
+_WORDS = (
+    "house bread water tree river stone cloud chair table window garden winter summer friend "
+    "apple horse street light paper school bridge flower butter candle mirror pencil engine "
+    "island forest kitchen market ticket pocket letter number morning evening"
+).split()
 _LANGUAGES = ("French", "Spanish", "German", "Italian", "Greek", "Polish", "Latin")
 _OBJECTS = ("order", "ticket", "invoice", "book", "parcel", "account", "product", "song", "user",
             "flight", "file", "recipe", "room", "stock", "route", "note")  # fmt: skip
@@ -103,22 +108,21 @@ def _value(kind: str, rng: random.Random) -> int | str:
     if kind == "city":
         return rng.choice(_REAL_CITIES) if rng.random() < 0.2 else pseudo_word(rng)
     if kind == "query":
-        return rng.choice(_QUERY_WORDS) if rng.random() < 0.3 else (
-            pseudo_word(rng).lower() + " " + rng.choice(_QUERY_WORDS).split()[-1]
-        )  # fmt: skip
+        first, last = rng.choice(_QUERY_WORDS), rng.choice(_QUERY_WORDS)
+        return f"{first.split()[0]} {last.split()[-1]}"
     if kind == "lang":
         return rng.choice(_LANGUAGES)
     if kind == "person":
         return name(rng)
     if kind == "code":
         return rng.choice("ABCDEFGHKLMNPRSTVWXZ") + str(rng.randint(10, 99999))
-    return pseudo_word(rng).lower()
+    return rng.choice(_WORDS)
 
 
 def _generic(rng: random.Random) -> _Kind:
     action, verb = rng.choice(_ACTIONS)
     thing = rng.choice(_OBJECTS)
-    if rng.random() < 0.4:
+    if rng.random() < 0.15:
         thing = pseudo_word(rng).lower()
     label = rng.choice(
         (f"{action}_{thing}", f"{action}{thing.capitalize()}", f"{thing}_{action}", f"{thing}_tool")
@@ -178,7 +182,12 @@ def tool_task(rng: random.Random, held_out: bool = False) -> ToolTask:
     label = definition["function"]["name"]
     values = [_value(what, rng) for _, _, what in kind.parameters]
     template = kind.questions[-1] if held_out else rng.choice(kind.questions[:-1])
-    question = template.format(*values, name=label)
+    # Words of small letters stand in quotation marks, as in the call: the same tokens in both.
+    said = [
+        f'"{value}"' if what in {"query", "word"} else value
+        for value, (_, _, what) in zip(values, kind.parameters, strict=True)
+    ]
+    question = template.format(*said, name=label)
     others = [
         tool
         for tool in offer(rng, rng.choice((1, 1, 2)))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from persona_judge_llm.errors import PersonaJudgeError
 from persona_judge_llm.sampling import RowParams, SamplingParams
 from persona_judge_llm.trace import Outcome, Side
 
@@ -28,6 +29,11 @@ class DecodeTask:
     turns: tuple[int, int]
     """Windows judged by A and by B in each round; (0, 1) for `rule="fixed"`."""
 
+    @property
+    def prompts(self) -> tuple[tuple[int, ...], ...]:
+        """Side A's prompt, and side B's if there is one."""
+        return (self.prompt_a,) if self.prompt_b is None else (self.prompt_a, self.prompt_b)
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedToken:
@@ -41,16 +47,30 @@ class DecodedToken:
 
 
 class Decoding(Protocol):
-    """Several tasks being decoded together."""
+    """Tasks being decoded together; they come and go between steps."""
 
-    forward_passes: int
+    def join(self, task: DecodeTask) -> int:
+        """Take one more task in; return its index, which is never used again for another."""
+        ...
 
-    def step(self) -> list[tuple[int, list[DecodedToken]]]:
-        """Advance every task that is not finished; return the index and new tokens of each."""
+    def step(self) -> list[tuple[int, list[DecodedToken] | PersonaJudgeError]]:
+        """Run one step; return the new tokens of each task that has any, or why it cannot go on.
+
+        A step is at most one forward pass for all tasks that are under way, and a bounded piece
+        of one newcomer's prompt. A task that failed is taken out by `finish` like any other.
+        """
         ...
 
     def finish(self, index: int) -> None:
         """Take a task out; its rows are freed before the next forward pass."""
+        ...
+
+    def settle(self) -> None:
+        """Free the rows of the tasks that were taken out; the next step would do so as well."""
+        ...
+
+    def passes(self, index: int) -> int:
+        """Return how many forward passes a task took part in, until it is taken out."""
         ...
 
 

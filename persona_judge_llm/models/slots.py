@@ -1,63 +1,39 @@
-"""A key-value cache whose rows have lengths of their own, for attention models.
+"""A key-value cache of lines of slots, for attention models; `Layout` says what is where.
 
-Every row of the buffer starts at slot 0 and token i of a row is in slot i, so a slot's number is
-its position and nothing is padded on the left. Appending is a write at each row's length,
-forgetting is a smaller length: what lies beyond is masked and written over. Sliding-window layers
-keep all slots, and the mask limits them, so that a rewind cannot lose what slid out.
+Appending is a write behind what a line holds, forgetting is a smaller count: what lies beyond is
+masked and written over. Sliding-window layers keep all slots, and the mask limits them, so that a
+rewind cannot lose what slid out. Buffers have room for more lines than there are, so that calls
+come and go without copying the others.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from persona_judge_llm.models.layout import Layout
+
 GROWTH = 256
 
 
-@dataclass(slots=True)
-class Slots:
-    """Where the tokens of the current forward pass go; shared by all layers of a cache."""
-
-    lengths: list[int]
-    """Tokens that each row holds, before the current pass."""
-    width: int = 0
-    """Tokens per row in the current pass, padding included."""
-    positions: Tensor = field(default_factory=lambda: torch.empty(0))  # [rows, width]
-    rows: Tensor = field(default_factory=lambda: torch.empty(0))  # [rows, 1]
-
-    @property
-    def end(self) -> int:
-        """Slots in use by the longest row, the current pass included."""
-        return max(self.lengths) + self.width
-
-    @property
-    def aligned(self) -> bool:
-        """Whether all rows have one length."""
-        return min(self.lengths) == max(self.lengths)
-
-    def place(self, width: int, device: torch.device) -> None:
-        """Set the positions of a pass of `width` tokens behind what each row holds."""
-        self.width = width
-        starts = torch.tensor(self.lengths, device=device)[:, None]
-        self.positions = starts + torch.arange(width, device=device)
-        self.rows = torch.arange(len(self.lengths), device=device)[:, None]
-
-
 class SlotLayer(CacheLayerMixin):
-    """One layer's keys and values, [rows, heads, slots, dim]; grows by blocks."""
+    """One layer's keys and values, [room for lines, heads, room for slots, dim]."""
 
     is_sliding = False
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
-        self._slots = slots
+        self._layout = layout
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Make empty buffers of the right kind."""
-        self.keys = key_states.new_empty((*key_states.shape[:2], 0, key_states.shape[-1]))
-        self.values = value_states.new_empty((*value_states.shape[:2], 0, value_states.shape[-1]))
+        lines = len(self._layout.lines)
+        self.keys = key_states.new_empty((lines, key_states.shape[1], 0, key_states.shape[3]))
+        self.values = value_states.new_empty(
+            (lines, value_states.shape[1], 0, value_states.shape[3])
+        )
         self.is_initialized = True
 
     def update(
@@ -67,78 +43,80 @@ class SlotLayer(CacheLayerMixin):
         *args: Any,  # noqa: ANN401
         **kwargs: Any,  # noqa: ANN401
     ) -> tuple[Tensor, Tensor]:
-        """Write each row's new states behind its own; return the live part of the buffers."""
+        """Write each line's new states behind its own; return the live part of the buffers."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        self.keys = self._written(self.keys, key_states)
-        self.values = self._written(self.values, value_states)
-        end = self._slots.end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def _written(self, buffer: Tensor | None, states: Tensor) -> Tensor:
-        slots = self._slots
-        if buffer is None or buffer.shape[2] < slots.end:
-            buffer = _grown(buffer, states, slots.end)
-        if slots.aligned:
-            start = slots.lengths[0]
-            buffer[:, :, start : start + slots.width] = states
-        else:
-            buffer[slots.rows, :, slots.positions] = states.transpose(1, 2)
-        return buffer
+        layout = self._layout
+        live = len(layout.lines), layout.end
+        self.keys = _roomy(self.keys, *live)
+        self.values = _roomy(self.values, *live)
+        for buffer, states in ((self.keys, key_states), (self.values, value_states)):
+            if layout.aligned:
+                start = layout.lines[0].used
+                buffer[: live[0], :, start : start + layout.width] = states
+            else:
+                rows = torch.arange(live[0], device=states.device)[:, None]
+                buffer[rows, :, layout.slots] = states.transpose(1, 2)
+        return self.keys[: live[0], :, : live[1]], self.values[: live[0], :, : live[1]]
 
     def get_seq_length(self) -> int:
-        """Return the longest row's length."""
-        return max(self._slots.lengths)
+        """Return the slots in use by the longest line."""
+        return max(line.used for line in self._layout.lines)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Return the number of slots attended to, and the first one."""
-        return max(self._slots.lengths) + query_length, 0
+        return self.get_seq_length() + query_length, 0
 
     def get_max_length(self) -> int:
         """Return -1: the buffers grow."""
         return -1
 
-    def keep(self, rows: Tensor) -> None:
-        """Keep only these rows."""
-        if self.keys is not None and self.values is not None:
-            self.keys = self.keys.index_select(0, rows)
-            self.values = self.values.index_select(0, rows)
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Return the buffers of keys and values."""
+        if self.keys is None or self.values is None:
+            raise AssertionError("no forward pass has filled this layer")
+        return self.keys, self.values
+
+    def fill(self, keys: Tensor, values: Tensor) -> None:
+        """Begin with these states, [lines, heads, slots, dim]; they become the layer's own."""
+        self.keys, self.values, self.is_initialized = keys, values, True
+
+    @torch.inference_mode()
+    def move(self, moves: Sequence[tuple[int, int]], end: int) -> None:
+        """Copy the first `end` slots of lines to other lines, all read before any is written."""
+        if moves:
+            sources, targets = (list(side) for side in zip(*moves, strict=True))
+            for buffer in self.states():
+                buffer[targets, :, :end] = buffer[sources, :, :end]
+
+    @torch.inference_mode()
+    def append(self, keys: Tensor, values: Tensor) -> None:
+        """Copy the states of more lines behind the own ones, before the layout counts them."""
+        lines = len(self._layout.lines)
+        new, end = keys.shape[0], keys.shape[2]
+        self.keys = _roomy(self.states()[0], lines + new, end)
+        self.values = _roomy(self.states()[1], lines + new, end)
+        self.keys[lines : lines + new, :, :end] = keys
+        self.values[lines : lines + new, :, :end] = values
 
 
-def _grown(buffer: Tensor | None, states: Tensor, end: int) -> Tensor:
-    capacity = -(-end // GROWTH) * GROWTH
+def _roomy(buffer: Tensor | None, lines: int, slots: int) -> Tensor:
+    """Return a buffer with room for so many lines and slots; twice the lines where it must grow."""
+    if buffer is None:
+        raise AssertionError("buffers are made before they grow")
+    if buffer.shape[0] >= lines and buffer.shape[2] >= slots:
+        return buffer
+    room = buffer.shape[0] if buffer.shape[0] >= lines else max(lines, 2 * buffer.shape[0])
+    capacity = max(buffer.shape[2], -(-slots // GROWTH) * GROWTH)
     # Zeros, not garbage: a masked slot still takes part in 0 * value, and NaN would survive it.
-    grown = states.new_zeros((*states.shape[:2], capacity, states.shape[-1]))
-    if buffer is not None:
-        grown[:, :, : buffer.shape[2]] = buffer
+    grown = buffer.new_zeros((room, buffer.shape[1], capacity, buffer.shape[3]))
+    grown[: buffer.shape[0], :, : buffer.shape[2]] = buffer
     return grown
 
 
 class SlotCache(Cache):
     """The cache of all layers."""
 
-    def __init__(self, num_layers: int, slots: Slots) -> None:
-        self._slot_layers = [SlotLayer(slots) for _ in range(num_layers)]
-        super().__init__(layers=[*self._slot_layers])
-
-    def keep(self, rows: Tensor) -> None:
-        """Keep only these rows in every layer."""
-        for layer in self._slot_layers:
-            layer.keep(rows)
-
-
-def attention_mask(slots: Slots, dtype: torch.dtype, window: int | None = None) -> Tensor:
-    """Return the additive mask of a pass: token at position p sees slots p - window + 1 to p.
-
-    Shape: [rows, 1, width, slots in use]. Slots beyond a row's length are later than every
-    position of the pass, so they are masked by the same comparison.
-    """
-    positions = slots.positions[:, None, :, None]
-    slot = torch.arange(slots.end, device=positions.device)
-    visible = slot <= positions
-    if window is not None:
-        visible = visible & (slot > positions - window)
-    hidden = torch.finfo(dtype).min
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
-        ~visible, hidden
-    )
+    def __init__(self, num_layers: int, layout: Layout) -> None:
+        self.slot_layers = [SlotLayer(layout) for _ in range(num_layers)]
+        super().__init__(layers=[*self.slot_layers])

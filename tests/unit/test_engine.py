@@ -9,6 +9,7 @@ import torch
 
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import (
+    DecodingError,
     ContextOverflowError,
     EngineClosedError,
     InvalidParameterError,
@@ -352,7 +353,7 @@ def test_an_error_in_an_async_stream_reaches_its_reader(store, monkeypatch):
     async def read():
         return [c async for c in engine.astream("Hi", user_id="ana", params=LONG)]
 
-    with pytest.raises(RuntimeError, match="device lost"):
+    with pytest.raises(DecodingError, match="RuntimeError: device lost"):
         asyncio.run(asyncio.wait_for(read(), 10))
 
 

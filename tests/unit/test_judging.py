@@ -5,6 +5,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from persona_judge_llm.candidates import Candidates
 from persona_judge_llm.judging import (
     acceptance_probs,
     judge_draft,
@@ -110,14 +111,14 @@ def test_a_window_has_the_judges_joint_law_of_its_first_token():
 
 
 def test_a_step_draws_from_the_judge_and_never_from_the_draft():
-    tokens, goes_on = judge_step(
-        ONE_HOT.expand(50, -1),
-        OTHER.expand(50, -1),
+    drawn = judge_step(
+        Candidates(ONE_HOT.expand(50, -1), None),
+        Candidates(OTHER.expand(50, -1), None),
         torch.linspace(0, 0.99, 50, dtype=torch.float64),
         torch.zeros(50, dtype=torch.float64),
     )
-    assert set(tokens.tolist()) == {2, 3, 5}
-    assert not goes_on.any()
+    assert set(drawn.token.tolist()) == {2, 3, 5}
+    assert not drawn.accepted.any()
 
 
 @pytest.mark.parametrize(

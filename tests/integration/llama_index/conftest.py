@@ -14,7 +14,7 @@ from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.preferences import InMemoryProfileStore, Preference, Profile
 from persona_judge_llm.requests import Request
-from persona_judge_llm.testing import tiny_engine, tiny_tokenizer
+from persona_judge_llm.testing import FakeJoining, tiny_engine, tiny_tokenizer
 
 IM_START, IM_END = 257, 258
 USERS = ("alice", "bob", "carol")
@@ -35,7 +35,7 @@ class ScriptedModel:
         self.role = self.tokenizer.encode("assistant\n")
         self.answers: dict[tuple[int, ...], list[int]] = {}
 
-    def open(self, num_rows: int) -> "ScriptedContext":
+    def open(self, num_rows: int = 0) -> "ScriptedContext":
         return ScriptedContext(self, num_rows)
 
     def next_token(self, tokens: Sequence[int]) -> int:
@@ -62,6 +62,21 @@ class ScriptedContext:
                 if IM_START in seen:
                     logits[r, place, self.model.next_token(seen)] = 100.0
         return logits
+
+    def join(self, groups: Sequence[Sequence[Sequence[int]]]) -> FakeJoining:
+        return FakeJoining(groups, self.take_over)
+
+    def take_over(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        added = [self.model.open(1) for _ in prompts]
+        logits = [
+            one.extend(torch.tensor([prompt]))[0, -1]
+            for one, prompt in zip(added, prompts, strict=True)
+        ]
+        self.rows += [row for one in added for row in one.rows]
+        return torch.stack(logits)
+
+    def remember(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
+        pass
 
     def rewind(self, counts: Sequence[int]) -> None:
         for row, count in zip(self.rows, counts, strict=True):

@@ -7,7 +7,12 @@ import transformers
 from persona_judge_llm.decoding.dual import DualDecoding
 from persona_judge_llm.decoding.reference import ReferenceDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask
-from persona_judge_llm.errors import InvalidParameterError, NumericalError, UnsupportedModelError
+from persona_judge_llm.errors import (
+    InvalidParameterError,
+    NumericalError,
+    PersonaJudgeError,
+    UnsupportedModelError,
+)
 from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_model
@@ -33,6 +38,8 @@ def decoded(decoder, model, tasks):
     limits = [t.params.max_new_tokens for t in tasks]
     while step := decoding.step():
         for index, new in step:
+            if isinstance(new, PersonaJudgeError):
+                raise new
             tokens[index] += new
             if len(tokens[index]) >= limits[index]:
                 del tokens[index][limits[index] :]
@@ -177,7 +184,7 @@ def test_a_model_that_returns_nan_is_an_error_and_not_a_text(decoder):
     model = HistoryModel()
     model.table[:] = torch.nan
     with pytest.raises(NumericalError, match="NaN"):
-        DECODERS[decoder](model, [task(SAMPLED, (0,), (1,))]).step()
+        decoded(DECODERS[decoder], model, [task(SAMPLED, (0,), (1,))])
 
 
 def test_an_unread_decoding_runs_no_forward_pass(model):

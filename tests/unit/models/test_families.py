@@ -11,7 +11,8 @@ import torch
 import transformers
 
 from persona_judge_llm.errors import UnsupportedModelError
-from persona_judge_llm.models.huggingface import HuggingFaceModel, SlotContext
+from persona_judge_llm.models.huggingface import HuggingFaceModel
+from persona_judge_llm.models.slot_context import SlotContext
 from persona_judge_llm.testing import tiny_model
 
 VOCAB = 97

@@ -1,0 +1,1 @@
+"""What decoding costs: one module for each question, `python -m benchmarks.run` for all of them."""

@@ -1,0 +1,86 @@
+"""What engine and calls may be told: the names, and checks of the engine's own settings."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, get_args
+
+from persona_judge_llm.errors import InvalidParameterError
+from persona_judge_llm.preferences import ProfileStore
+from persona_judge_llm.requests import check_num_draft_tokens, check_placement, check_rule
+
+Loop: TypeAlias = Literal["dual", "reference"]
+Proposals: TypeAlias = Literal["auto", "off"]
+UnknownUserPolicy: TypeAlias = Literal["error", "neutral"]
+
+CALL_ARGUMENTS = (
+    "user_id",
+    "preferences",
+    "params",
+    "rule",
+    "num_draft_tokens",
+    "turns",
+    "persona",
+    "placement",
+    "tools",
+    "timeout",
+)
+ENGINE_SETTINGS = (
+    "profiles",
+    "rule",
+    "num_draft_tokens",
+    "turns",
+    "placement",
+    "splitter",
+    "require_user",
+    "unknown_user",
+    "loop",
+    "proposals",
+    "assistant",
+    "prefix_cache_bytes",
+    "weights",
+    "max_batch",
+    "max_queue",
+)
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "loop": get_args(Loop),
+    "proposals": get_args(Proposals),
+    "unknown_user": get_args(UnknownUserPolicy),
+}
+_LEAST = {"prefix_cache_bytes": 0, "max_batch": 1, "max_queue": 0}
+_DEFAULTS: dict[str, object] = {"persona": True}
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call that differ from their defaults."""
+    return {n: values[n] for n in CALL_ARGUMENTS if values[n] is not _DEFAULTS.get(n)}
+
+
+def check_names(what: str, names: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Refuse names that are not known."""
+    for name in names:
+        if name not in known:
+            raise InvalidParameterError(what, name, f"one of {known}")
+
+
+def check_settings(values: Mapping[str, Any]) -> None:
+    """Refuse settings of an engine that cannot be used.
+
+    Raises:
+        InvalidParameterError: the first bad one, named.
+    """
+    if None in (values["rule"], values["num_draft_tokens"], values["placement"]):
+        raise InvalidParameterError("rule, num_draft_tokens, placement", None, "given")
+    check_rule(values["rule"])
+    check_num_draft_tokens(values["num_draft_tokens"])
+    check_placement(values["placement"])
+    for name, allowed in _CHOICES.items():
+        if not isinstance(values[name], str) or values[name] not in allowed:
+            raise InvalidParameterError(name, values[name], f"one of {allowed}")
+    for name, least in _LEAST.items():
+        value = values[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidParameterError(name, value, f"a whole number from {least}")
+    if not callable(values["splitter"]):
+        raise InvalidParameterError("splitter", values["splitter"], "callable")
+    profiles = values["profiles"]
+    if profiles is not None and not isinstance(profiles, ProfileStore):
+        raise InvalidParameterError("profiles", profiles, "a ProfileStore (get and put)")

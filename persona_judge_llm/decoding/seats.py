@@ -1,0 +1,218 @@
+"""The state of tasks that are decoded in lockstep, and the verdicts on their next tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from persona_judge_llm.candidates import candidates
+from persona_judge_llm.decoding.tasks import (
+    NOT_SAMPLEABLE,
+    DecodedToken,
+    DecodeTask,
+    tokens_seen,
+)
+from persona_judge_llm.decoding.uniforms import Uniforms
+from persona_judge_llm.errors import NumericalError
+from persona_judge_llm.judging import judge_step, judged_by_b
+from persona_judge_llm.models.port import LanguageModel
+from persona_judge_llm.sampling import RowParams
+from persona_judge_llm.trace import Outcome
+
+
+@dataclass(slots=True)
+class _Windows:
+    """Where each task stands in its windows; tensors of one entry per task."""
+
+    number: Tensor  # [tasks] windows ended so far
+    drafted: Tensor  # [tasks] tokens of the present window so far
+    length: Tensor  # [tasks] num_draft_tokens
+    turns: Tensor  # [tasks, 2]
+
+    @classmethod
+    def of(cls, tasks: Sequence[DecodeTask], device: torch.device) -> "_Windows":
+        return cls(
+            number=torch.zeros(len(tasks), dtype=torch.long, device=device),
+            drafted=torch.zeros(len(tasks), dtype=torch.long, device=device),
+            length=torch.tensor([t.num_draft_tokens for t in tasks], device=device),
+            turns=torch.tensor([t.turns for t in tasks], device=device),
+        )
+
+    def keep(self, kept: Tensor) -> None:
+        self.number, self.drafted = self.number[kept], self.drafted[kept]
+        self.length, self.turns = self.length[kept], self.turns[kept]
+
+    def join(self, other: "_Windows") -> None:
+        self.number = torch.cat([self.number, other.number])
+        self.drafted = torch.cat([self.drafted, other.drafted])
+        self.length = torch.cat([self.length, other.length])
+        self.turns = torch.cat([self.turns, other.turns])
+
+    def advance(self, ends: Tensor, alive: Tensor) -> None:
+        """Where `alive`: end the windows that end, and count one more token in the others."""
+        self.number = self.number + (ends & alive)
+        self.drafted = torch.where(alive, torch.where(ends, 0, self.drafted + 1), self.drafted)
+
+
+class Seats:
+    """Tasks with their rows: side A's, and side B's behind it where there is a second prompt."""
+
+    def __init__(
+        self, indices: Sequence[int], tasks: Sequence[DecodeTask], model: LanguageModel
+    ) -> None:
+        self.indices = list(indices)
+        self.tasks = list(tasks)
+        self.last = torch.zeros(len(tasks), dtype=torch.long, device=model.device)
+        """[tasks] Each task's newest token, which no row was fed yet."""
+        self._device = model.device
+        self._vocab_size = model.vocab_size
+        self._windows = _Windows.of(tasks, self._device)
+        self._uniforms = Uniforms([t.seed for t in tasks], self._device)
+        self._seat_rows()
+        self._params = RowParams.of(
+            [tasks[i].params for i in self.row_task], model.vocab_size, self._device
+        )
+        prompts = [prompt for task in tasks for prompt in task.prompts]
+        self._seen = tokens_seen(prompts, model.vocab_size, self._params, self._device)
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return len(self.tasks)
+
+    def rows_of(self, places: Sequence[int]) -> list[int]:
+        """Return the rows of some tasks."""
+        return [
+            self._first_row[place] + side
+            for place in places
+            for side in range(len(self.tasks[place].prompts))
+        ]
+
+    def to_rows(self, values: Tensor) -> Tensor:
+        """Repeat what each task has for each of its rows."""
+        return values[self._row_task]
+
+    def verdicts(
+        self, logits: Tensor, guesses: Tensor | None = None
+    ) -> list[list[DecodedToken] | NumericalError]:
+        """Draw each task's next tokens: one, and more while the guesses are what was drawn.
+
+        Args:
+            logits: [rows, places, vocab] behind each row's text, and behind each guess.
+            guesses: [tasks, places - 1], -1 where there is none.
+        """
+        places = logits.shape[1]
+        uniforms = self._uniforms.peek(2 * places)
+        alive = torch.ones(len(self.tasks), dtype=torch.bool, device=self._device)
+        facts = []
+        for place in range(places):
+            facts.append(self._verdict(logits[:, place], uniforms[:, 2 * place :], alive))
+            if guesses is None or place == places - 1:
+                break
+            alive = alive & (self.last == guesses[:, place])
+            if self._device.type == "cpu" and not alive.any():
+                break
+        decoded = self._decoded(torch.stack(facts, dim=1).tolist())
+        self._uniforms.advance([2 * count for count, _ in decoded])
+        return [tokens for _, tokens in decoded]
+
+    def _verdict(self, logits: Tensor, uniforms: Tensor, alive: Tensor) -> Tensor:
+        """Draw one token for the tasks that are `alive`; return [tasks, facts]."""
+        windows = self._windows
+        distributions = candidates(logits, self._params, self._seen)
+        b_judges = judged_by_b(windows.number, windows.turns)
+        drawn = judge_step(
+            draft=distributions.select(torch.where(b_judges, self._row_a, self._row_b)),
+            judge=distributions.select(torch.where(b_judges, self._row_b, self._row_a)),
+            token_uniforms=uniforms[:, 0],
+            accept_uniforms=uniforms[:, 1],
+        )
+        bonus = windows.drafted == windows.length
+        windows.advance(bonus | ~drawn.accepted, alive)
+        self.last = torch.where(alive, drawn.token, self.last)
+        if self._seen is not None:
+            rows = torch.arange(len(self.row_task), device=self._device)
+            self._seen[rows, self.last[self._row_task]] = True
+        facts = (
+            drawn.token,
+            bonus,
+            drawn.accepted,
+            b_judges,
+            drawn.draft_prob,
+            drawn.judge_prob,
+            alive,
+        )
+        return torch.stack([fact.to(uniforms.dtype) for fact in facts], dim=1)
+
+    def _decoded(
+        self, facts: list[list[list[float]]]
+    ) -> list[tuple[int, list[DecodedToken] | NumericalError]]:
+        """Return how many tokens each task drew, and the tokens."""
+        decoded: list[tuple[int, list[DecodedToken] | NumericalError]] = []
+        for task, rows in zip(self.tasks, facts, strict=True):
+            drawn = [row for row in rows if row[-1]]
+            if all(row[5] > 0 for row in drawn):
+                decoded.append((len(drawn), [_token(task, *row[:6]) for row in drawn]))
+            else:
+                decoded.append((len(drawn), NumericalError(NOT_SAMPLEABLE)))
+        return decoded
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Keep only these tasks, in this order."""
+        kept = torch.tensor(list(places), dtype=torch.long, device=self._device)
+        rows = torch.tensor(self.rows_of(places), dtype=torch.long, device=self._device)
+        self.indices = [self.indices[p] for p in places]
+        self.tasks = [self.tasks[p] for p in places]
+        self.last = self.last[kept]
+        self._windows.keep(kept)
+        self._uniforms.keep(places)
+        self._params = self._params.select(rows)
+        self._seen = None if self._seen is None else self._seen[rows]
+        self._seat_rows()
+
+    def join(self, other: "Seats") -> None:
+        """Add the tasks of another one behind the own ones."""
+        if self._seen is not None or other._seen is not None:  # noqa: SLF001
+            self._seen = torch.cat([self._seen_rows(), other._seen_rows()])  # noqa: SLF001
+        self.indices += other.indices
+        self.tasks += other.tasks
+        self.last = torch.cat([self.last, other.last])
+        self._windows.join(other._windows)  # noqa: SLF001
+        self._uniforms.join(other._uniforms)  # noqa: SLF001
+        self._params = RowParams.join([self._params, other._params])  # noqa: SLF001
+        self._seat_rows()
+
+    def _seen_rows(self) -> Tensor:
+        """Return the seen tokens; nothing seen where no row has a penalty, which is no matter."""
+        if self._seen is not None:
+            return self._seen
+        return torch.zeros(
+            len(self.row_task), self._vocab_size, dtype=torch.bool, device=self._device
+        )
+
+    def _seat_rows(self) -> None:
+        self.row_task: list[int] = []
+        self._first_row: list[int] = []
+        row_b = []
+        for place, task in enumerate(self.tasks):
+            self._first_row.append(len(self.row_task))
+            self.row_task += [place] * len(task.prompts)
+            row_b.append(len(self.row_task) - 1)
+        self._row_a = torch.tensor(self._first_row, dtype=torch.long, device=self._device)
+        self._row_b = torch.tensor(row_b, dtype=torch.long, device=self._device)
+        self._row_task = torch.tensor(self.row_task, dtype=torch.long, device=self._device)
+
+
+def _token(  # noqa: PLR0917  # the columns of one row of facts
+    task: DecodeTask,
+    token: float,
+    bonus: float,
+    accepted: float,
+    b_judges: float,
+    draft_prob: float,
+    judge_prob: float,
+) -> DecodedToken:
+    if task.prompt_b is None:
+        return DecodedToken(int(token), "sampled", None, None, judge_prob)
+    outcome: Outcome = "bonus" if bonus else "accepted" if accepted else "recovered"
+    return DecodedToken(int(token), outcome, "B" if b_judges else "A", draft_prob, judge_prob)
