@@ -7,14 +7,46 @@ ever.
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Final, TypeVar
 
-from persona_judge_llm.errors import EngineClosedError
+from persona_judge_llm.errors import EngineClosedError, EngineOverloadedError
 from persona_judge_llm.requests import StopCheck
 
 T = TypeVar("T")
+
+
+class Crew:
+    """Threads that async calls run in: so many at once, and a bounded number that wait for one."""
+
+    def __init__(self, threads: int, max_waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="persona-judge")
+        self._room = threading.Semaphore(threads + max_waiting)
+        self._max_waiting = max_waiting
+
+    def submit(self, work: Callable[[], T]) -> "Future[T]":
+        """Run `work` in a thread.
+
+        Raises:
+            EngineOverloadedError: too many wait already.
+            EngineClosedError: after `close`.
+        """
+        if not self._room.acquire(blocking=False):
+            raise EngineOverloadedError(self._max_waiting)
+        try:
+            future = self._pool.submit(work)
+        except RuntimeError as error:
+            self._room.release()
+            if "after shutdown" in str(error):  # which has no type of its own
+                raise EngineClosedError from None
+            raise
+        future.add_done_callback(lambda _: self._room.release())
+        return future
+
+    def close(self) -> None:
+        """Take no more work. What waits for a thread still gets one; nobody is waited for."""
+        self._pool.shutdown(wait=False)
 
 
 class _End:
@@ -24,44 +56,28 @@ class _End:
 _END: Final = _End()
 
 
-async def run(pool: Executor, work: Callable[[StopCheck], T]) -> T:
+async def run(crew: Crew, work: Callable[[StopCheck], T]) -> T:
     """Run `work` in a thread with the caller's context variables; tell it when cancelled."""
     cancelled = threading.Event()
     context = copy_context()
-    loop = asyncio.get_running_loop()
     try:
-        return await loop.run_in_executor(pool, lambda: context.run(work, cancelled.is_set))
-    except RuntimeError as error:
-        if (closed := _closed(error)) is error:
-            raise
-        raise closed from None
+        future = crew.submit(lambda: context.run(work, cancelled.is_set))
+        return await asyncio.wrap_future(future)
     finally:
         cancelled.set()
 
 
-def _submit(pool: Executor, work: Callable[[], None]) -> None:
-    try:
-        pool.submit(work)
-    except RuntimeError as error:
-        raise _closed(error) from None
-
-
-def _closed(error: RuntimeError) -> Exception:
-    """Tell a pool that was shut down, whose error has no type of its own, from other errors."""
-    return EngineClosedError() if "after shutdown" in str(error) else error
-
-
-def stream(pool: Executor, work: Callable[[StopCheck], Iterator[T]]) -> AsyncGenerator[T, None]:
+def stream(crew: Crew, work: Callable[[StopCheck], Iterator[T]]) -> AsyncGenerator[T, None]:
     """Return what `work` yields in a thread, as an async iterator.
 
     The context variables are those of this call, not of the one that reads. The thread starts
     with the first read.
     """
-    return _stream(pool, work, copy_context())
+    return _stream(crew, work, copy_context())
 
 
 async def _stream(
-    pool: Executor,
+    crew: Crew,
     work: Callable[[StopCheck], Iterator[T]],
     context: Context,
 ) -> AsyncGenerator[T, None]:
@@ -86,7 +102,7 @@ async def _stream(
         else:
             put(_END)
 
-    _submit(pool, produce)
+    crew.submit(produce)
     try:
         while not isinstance(item := await queue.get(), _End):
             if isinstance(item, BaseException):

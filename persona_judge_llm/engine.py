@@ -1,10 +1,9 @@
 """`PersonaJudge`: the facade. One object, one set of weights, every user's own taste."""
 
 import threading
+import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import torch
@@ -45,7 +44,6 @@ from persona_judge_llm.splitting import Splitter, default_splitter
 from persona_judge_llm.trace import Chunk, Generation
 
 Call: TypeAlias = "Prompt | Request | PreparedCall"
-ASYNC_CALLS_AT_ONCE = 64
 
 
 def _never() -> bool:
@@ -82,7 +80,7 @@ class PersonaJudge:
     Args:
         model: a causal `PreTrainedModel`, or anything with the `LanguageModel` protocol.
         tokenizer: the model's tokenizer.
-        profiles: where `user_id`s are looked up; not needed with `preferences=`.
+        profiles: where `user_id`s are looked up.
         rule: "alternate" (the paper's Persona-judge: roles swap after each window) or "fixed"
             (Persona-judge-Base: A drafts, B judges; the text follows B's preferences alone).
         num_draft_tokens: window length (the paper's lambda).
@@ -167,7 +165,7 @@ class PersonaJudge:
             max_batch=max_batch,
             max_queue=max_queue,
         )
-        self._pool = ThreadPoolExecutor(ASYNC_CALLS_AT_ONCE, thread_name_prefix="persona-judge")
+        self._crew = aio.Crew(max_batch, max_queue)
 
     @classmethod
     def from_pretrained(
@@ -301,10 +299,7 @@ class PersonaJudge:
         return (chunk for chunk in self._runner.stream(call, self._cancelled(_never)))
 
     def generate_batch(self, requests: Iterable[Request | PreparedCall]) -> list[Generation]:
-        """Answer several requests, of different users, lengths and parameters, in one batch.
-
-        Every request is prepared before any is decoded, so a bad one costs nothing.
-        """
+        """Answer requests of different users and parameters together; all are prepared first."""
         if not isinstance(requests, Iterable) or isinstance(requests, str | Mapping):
             raise InvalidParameterError("requests", type(requests).__name__, "a list of Requests")
         chosen = list(requests)
@@ -321,13 +316,13 @@ class PersonaJudge:
         """
         check_names("argument", arguments, CALL_ARGUMENTS)
         self._check_open()
+        started = time.monotonic()
 
         def work(cancelled: StopCheck) -> Generation:
-            return self._runner.run_one(
-                self._prepared(prompt, arguments), self._cancelled(cancelled)
-            )
+            call = self._prepared(prompt, arguments)
+            return self._runner.run_one(call, self._cancelled(cancelled), started)
 
-        return await aio.run(self._pool, work)
+        return await aio.run(self._crew, work)
 
     def astream(self, prompt: Call, **arguments: Any) -> AsyncGenerator[Chunk, None]:  # noqa: ANN401
         """Answer one prompt in pieces, asynchronously; arguments as for `generate`.
@@ -338,17 +333,17 @@ class PersonaJudge:
         check_names("argument", arguments, CALL_ARGUMENTS)
         self._check_open()
 
+        started = time.monotonic()
+
         def work(cancelled: StopCheck) -> Iterator[Chunk]:
             call = self._prepared(prompt, arguments)
-            return self._runner.stream(call, self._cancelled(cancelled))
+            return self._runner.stream(call, self._cancelled(cancelled), started)
 
-        return aio.stream(self._pool, work)
+        return aio.stream(self._crew, work)
 
     def prepare(self, request: Request) -> PreparedCall:
         """Read the profile, split it and build both prompts now; decode later or several times."""
         self._check_open()
-        if not isinstance(request, Request):
-            raise InvalidParameterError("request", type(request).__name__, "a Request")
         return self._planner.prepare(request)
 
     def plan(self, prompt: Call, **arguments: Any) -> PreparedCall:  # noqa: ANN401
@@ -361,17 +356,12 @@ class PersonaJudge:
         self._closed.set()
         self._runner.close()
         # Calls that still wait for a thread get one, see that the engine is closed, and end.
-        self._pool.shutdown(wait=False)
+        self._crew.close()
 
     def __enter__(self) -> "PersonaJudge":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "PersonaJudge":

@@ -137,12 +137,15 @@ class Planner:
         """Read the profile, split it, build the prompts and check that they fit.
 
         Raises:
+            InvalidParameterError: not a request.
             InvalidPromptError: messages or tools that cannot be used.
             UnknownUserError, MissingUserError: see `PersonaJudge`.
             ProfileStoreUnavailableError: the profile could not be read.
             PreferenceBudgetError: `must` preferences beyond the prefix budget.
             ContextOverflowError: no room for `max_new_tokens`.
         """
+        if not isinstance(request, Request):
+            raise InvalidParameterError("request", type(request).__name__, "a Request")
         settings = self._settings
         messages = check_messages(request.prompt)
         self._check_size(messages)

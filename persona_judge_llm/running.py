@@ -1,11 +1,12 @@
 """Running prepared calls through a decoder, and turning tokens into chunks and generations."""
 
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from persona_judge_llm.arguments import Loop
-from persona_judge_llm.batching import Seat
+from persona_judge_llm.batching import Seat, decoding_error
 from persona_judge_llm.decoding.answer import Answer
 from persona_judge_llm.decoding.assistant import proposer_factory
 from persona_judge_llm.decoding.dual import DualDecoding
@@ -13,6 +14,7 @@ from persona_judge_llm.decoding.proposals import PassCosts
 from persona_judge_llm.decoding.reference import ReferenceDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.decoding.text_stream import Detokenize
+from persona_judge_llm.errors import DeadlineExceededError, PersonaJudgeError
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.models.port import LanguageModel
@@ -85,15 +87,18 @@ class Runner:
         """End every call within one step."""
         self._scheduler.close()
 
-    def stream(self, call: PreparedCall, cancelled: StopCheck) -> Iterator[Chunk]:
+    def stream(
+        self, call: PreparedCall, cancelled: StopCheck, started: float | None = None
+    ) -> Iterator[Chunk]:
         """Decode one call; yield its text as it comes, and the `Generation` with the last chunk.
 
-        `cancelled` is asked before each step. Nothing is computed until a chunk is asked for.
+        `cancelled` is asked before each step; `started` (of `time.monotonic`) is when the call's
+        timeout began, if not now. Nothing is computed until a chunk is asked for.
         """
         if self._loop == "reference" and call.built_b is not None:
-            yield from self._stream_reference(call, cancelled)
+            yield from self._stream_reference(call, cancelled, started)
             return
-        seat, chunked = self._submitted(call, cancelled, whole=False), 0
+        seat, chunked = self._submitted(call, cancelled, started, whole=False), 0
         try:
             while (text := seat.wait()) is not None:
                 token_ids = seat.answer.token_ids[chunked : seat.num_tokens]
@@ -103,14 +108,19 @@ class Runner:
         finally:
             seat.leave()
 
-    def run_one(self, call: PreparedCall, cancelled: StopCheck) -> Generation:
+    def run_one(
+        self, call: PreparedCall, cancelled: StopCheck, started: float | None = None
+    ) -> Generation:
         """Decode one call to its end."""
-        return self.run_all([call], cancelled)[0]
+        return self.run_all([call], cancelled, started)[0]
 
-    def run_all(self, calls: Sequence[PreparedCall], cancelled: StopCheck) -> list[Generation]:
+    def run_all(
+        self, calls: Sequence[PreparedCall], cancelled: StopCheck, started: float | None = None
+    ) -> list[Generation]:
         """Decode calls to their ends, together; return them in their order."""
         if self._loop == "reference":
-            return [self._whole(call, cancelled) for call in calls]
+            return [self._whole(call, cancelled, started) for call in calls]
+        started = time.monotonic() if started is None else started
         generations: list[Generation] = []
         seats: deque[tuple[PreparedCall, Seat]] = deque()
         waiting = deque(calls)
@@ -119,7 +129,7 @@ class Runner:
                 # No more than are decoded at once, so that others find room in the queue.
                 while waiting and len(seats) < self._max_batch:
                     call = waiting.popleft()
-                    seats.append((call, self._submitted(call, cancelled, whole=True)))
+                    seats.append((call, self._submitted(call, cancelled, started, whole=True)))
                 call, seat = seats[0]
                 while seat.wait() is not None:
                     pass
@@ -130,33 +140,48 @@ class Runner:
                 seat.leave()
         return generations
 
-    def _submitted(self, call: PreparedCall, cancelled: StopCheck, *, whole: bool) -> Seat:
+    def _submitted(
+        self, call: PreparedCall, cancelled: StopCheck, started: float | None, *, whole: bool
+    ) -> Seat:
         task = call.task()
         return self._scheduler.submit(
             task,
             Answer(task, self._detokenize, self._eos),
             cancelled=cancelled,
             timeout=call.request.timeout,
+            started=started,
             whole=whole,
         )
 
-    def _whole(self, call: PreparedCall, cancelled: StopCheck) -> Generation:
-        *_, last = self.stream(call, cancelled)
+    def _whole(self, call: PreparedCall, cancelled: StopCheck, started: float | None) -> Generation:
+        *_, last = self.stream(call, cancelled, started)
         if last.generation is None:
             raise AssertionError("the last chunk carries the generation")
         return last.generation
 
-    def _stream_reference(self, call: PreparedCall, cancelled: StopCheck) -> Iterator[Chunk]:
+    def _stream_reference(
+        self, call: PreparedCall, cancelled: StopCheck, started: float | None
+    ) -> Iterator[Chunk]:
         """Decode one call by the loop as printed, by itself."""
         task = call.task()
         answer = Answer(task, self._detokenize, self._eos)
         decoding = ReferenceDecoding(self._model, [task])
         chunked = 0
+        timeout = call.request.timeout
+        started = time.monotonic() if started is None else started
         while answer.finish_reason is None:
             if cancelled():
                 text = answer.end("cancelled")
+            elif timeout is not None and time.monotonic() >= started + timeout:
+                answer.end("cancelled")
+                raise DeadlineExceededError(timeout, answer.text)
             else:
-                [(_, tokens)] = decoding.step()
+                try:
+                    [(_, tokens)] = decoding.step()
+                except PersonaJudgeError:
+                    raise
+                except Exception as error:
+                    raise decoding_error("decoding", error) from error
                 text = "".join([answer.push(token) for token in tokens])
             token_ids = answer.token_ids[chunked:]
             chunked += len(token_ids)

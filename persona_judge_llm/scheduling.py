@@ -85,6 +85,7 @@ class Scheduler:
         *,
         cancelled: StopCheck,
         timeout: float | None = None,
+        started: float | None = None,
         whole: bool = False,
     ) -> Seat:
         """Queue a task; it is decoded while somebody waits on a seat, this or another.
@@ -93,7 +94,8 @@ class Scheduler:
             task: what to decode.
             answer: takes the tokens, in whichever thread leads.
             cancelled: asked before each step, in whichever thread leads; must not block.
-            timeout: seconds from now after which the call fails.
+            timeout: seconds after which the call fails.
+            started: when, by the clock, these seconds began; None: now.
             whole: wake the waiting thread at the end only, not for every piece of text.
 
         Raises:
@@ -109,13 +111,15 @@ class Scheduler:
             # GNU OpenMP's threads do not exist in the child of a fork, and it waits for them.
             torch.set_num_threads(1)
             self._forked = False
+        if started is None:
+            started = self._clock()
         seat = Seat(
             self,
             task,
             answer,
             cancelled=cancelled,
             timeout=timeout,
-            deadline=None if timeout is None else self._clock() + timeout,
+            deadline=None if timeout is None else started + timeout,
             whole=whole,
         )
         try:

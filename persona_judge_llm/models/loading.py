@@ -18,6 +18,8 @@ _DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+_PLACING = {"device_map", "max_memory", "quantization_config"}
+_OF_THE_MODEL = _PLACING | {"attn_implementation"}
 
 
 def load(
@@ -35,7 +37,10 @@ def load(
             torch dtype.
         device: "auto" takes CUDA, then MPS, then the CPU.
         options: passed to `from_pretrained` of model and tokenizer (`revision`, `token`,
-            `local_files_only`, `cache_dir`, ...). `trust_remote_code` is refused.
+            `local_files_only`, `cache_dir`, ...), and of the model alone `attn_implementation`,
+            `quantization_config` (such as bitsandbytes' 4 bit), `device_map` and `max_memory`;
+            with the last three transformers decides where the model is, and `device` must be
+            "auto". `trust_remote_code` is refused.
 
     Raises:
         ModelLoadError: not found, without safetensors, without tokenizer, or in need of code
@@ -49,20 +54,27 @@ def load(
             "left out: code from a model repository is never run; load such a model yourself and "
             "pass the objects to PersonaJudge(model, tokenizer)",
         )
-    for name in ("use_safetensors", "dtype", "torch_dtype", "device", "device_map"):
+    for name in ("use_safetensors", "dtype", "torch_dtype", "device"):
         if name in options:
             raise InvalidParameterError("load_options", name, "free of what this function decides")
     if not isinstance(model_id, str | Path):
         raise InvalidParameterError("model_id", type(model_id).__name__, "a folder or a hub id")
+    placed = _PLACING & options.keys()
+    if placed and device != "auto":
+        raise InvalidParameterError("device", device, f"'auto' beside {sorted(placed)}")
     target = _device(device)
     _check_folder(Path(model_id))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(model_id), **options)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(model_id), **{n: v for n, v in options.items() if n not in _OF_THE_MODEL}
+        )
         model = AutoModelForCausalLM.from_pretrained(
             str(model_id), dtype=_dtype(dtype), use_safetensors=True, **options
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelLoadError(f"cannot load the model {str(model_id)!r}: {error}") from error
+    if placed:
+        return model, tokenizer
     if target.type == "cpu" and model.dtype == torch.float16:
         model = model.float()
     model.to(target)  # type: ignore[arg-type]  # upstream wraps `to` without its types

@@ -77,6 +77,9 @@ class SlotContext:
         else:
             self.cache = SlotCache(self._model.config.num_hidden_layers, self.layout)
         self.layout.keep(lines)
+        if lines:
+            for layer in self.cache.slot_layers:
+                layer.fit()
 
     def remember(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
         """Offer what the rows of a line hold to the prefix cache."""

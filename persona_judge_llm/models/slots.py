@@ -16,6 +16,8 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from persona_judge_llm.models.layout import Layout
 
 GROWTH = 256
+SPARE = 4
+"""Buffers this many times as large as what lives in them are given up."""
 
 
 class SlotLayer(CacheLayerMixin):
@@ -88,6 +90,13 @@ class SlotLayer(CacheLayerMixin):
             sources, targets = (list(side) for side in zip(*moves, strict=True))
             for buffer in self.states():
                 buffer[targets, :, :end] = buffer[sources, :, :end]
+
+    def fit(self) -> None:
+        """Give up room if the live part is a small part of the buffers."""
+        keys, values = self.states()
+        lines, end = len(self._layout.lines), self.get_seq_length()
+        if keys.shape[0] * keys.shape[2] > SPARE * lines * (end + GROWTH):
+            self.keys, self.values = (s[:lines, :, :end].clone() for s in (keys, values))
 
     @torch.inference_mode()
     def append(self, keys: Tensor, values: Tensor) -> None:

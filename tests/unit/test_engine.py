@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from persona_judge_llm import aio
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import (
-    DecodingError,
     ContextOverflowError,
+    DecodingError,
     EngineClosedError,
     InvalidParameterError,
     InvalidPreferenceError,
@@ -584,7 +585,7 @@ def test_async_calls_on_a_closed_engine_say_so(store):
 
 def test_streams_that_wait_for_a_thread_end_when_the_engine_is_closed(store):
     engine = tiny_engine(profiles=store)
-    engine._pool = ThreadPoolExecutor(1)
+    engine._crew = aio.Crew(1, 8)
 
     async def run():
         async def read():

@@ -13,6 +13,7 @@ from llama_index.core.llms import ChatMessage
 
 from llama_index_persona_judge import PersonaJudgeLLM
 from persona_judge_llm.engine import PersonaJudge
+from persona_judge_llm.errors import DecodingError
 from persona_judge_llm.preferences import InMemoryProfileStore, Profile
 
 ScriptedLLM = Callable[..., PersonaJudgeLLM]
@@ -198,7 +199,7 @@ async def test_an_error_in_the_middle_of_a_stream_reaches_its_reader(
             return [item async for item in await stream]
         return list(stream)
 
-    with pytest.raises(BrokenError):
+    with pytest.raises(DecodingError, match=BrokenError.__name__):
         await asyncio.wait_for(read(), 5)
 
 
