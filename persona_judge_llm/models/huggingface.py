@@ -49,6 +49,9 @@ class HuggingFaceModel:
         self.lock = threading.Lock()
         self._parameters = inspect.signature(model.forward).parameters
         self.is_stateful = bool(getattr(model, "_is_stateful", False))
+        head: Any = model.get_output_embeddings()
+        # The weight itself may be packed, and made anew when it is asked for.
+        self._vocab_size = int(getattr(head, "out_features", 0) or head.weight.shape[0])
         self._grouped = GroupedAttention(model)
         self._layer_types = set(getattr(self.config, "layer_types", None) or ())
         self.uses_slots = self._can_use_slots()
@@ -59,8 +62,7 @@ class HuggingFaceModel:
     @property
     def vocab_size(self) -> int:
         """Width of the logits."""
-        head: Any = self.model.get_output_embeddings()
-        return int(head.weight.shape[0])
+        return self._vocab_size
 
     @property
     def context_window(self) -> int | None:

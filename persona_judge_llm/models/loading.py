@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from persona_judge_llm.errors import InvalidParameterError, ModelLoadError
+from persona_judge_llm.models.weights import packed
 
 _DTYPES = {
     "float32": torch.float32,
@@ -33,8 +34,8 @@ def load(
 
     Args:
         model_id: a folder, or a model id on the hub.
-        dtype: "auto" takes the checkpoint's (float32 instead of float16 on a CPU), or a name or
-            torch dtype.
+        dtype: "auto" takes the checkpoint's (on a CPU float32 instead of float16, and instead of
+            bfloat16 if the CPU has no instructions for it), or a name or torch dtype.
         device: "auto" takes CUDA, then MPS, then the CPU.
         options: passed to `from_pretrained` of model and tokenizer (`revision`, `token`,
             `local_files_only`, `cache_dir`, ...), and of the model alone `attn_implementation`,
@@ -75,10 +76,16 @@ def load(
         raise ModelLoadError(f"cannot load the model {str(model_id)!r}: {error}") from error
     if placed:
         return model, tokenizer
-    if target.type == "cpu" and model.dtype == torch.float16:
+    if target.type == "cpu" and _is_slow_on_cpu(model.dtype, asked_for=dtype):
         model = model.float()
     model.to(target)  # type: ignore[arg-type]  # upstream wraps `to` without its types
     return model, tokenizer
+
+
+def _is_slow_on_cpu(dtype: torch.dtype, *, asked_for: str | torch.dtype) -> bool:
+    if dtype == torch.bfloat16:
+        return asked_for == "auto" and not packed.is_available(dtype)
+    return dtype == torch.float16
 
 
 def _check_folder(path: Path) -> None:
