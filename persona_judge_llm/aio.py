@@ -12,6 +12,7 @@ from contextvars import Context, copy_context
 from typing import Final, TypeVar
 
 from persona_judge_llm.errors import EngineClosedError, EngineOverloadedError
+from persona_judge_llm.forking import renew_after_fork
 from persona_judge_llm.requests import StopCheck
 
 T = TypeVar("T")
@@ -21,9 +22,15 @@ class Crew:
     """Threads that async calls run in: so many at once, and a bounded number that wait for one."""
 
     def __init__(self, threads: int, max_waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="persona-judge")
-        self._room = threading.Semaphore(threads + max_waiting)
+        self._threads = threads
         self._max_waiting = max_waiting
+        self._closed = False
+        self._start_afresh()
+        renew_after_fork(self)
+
+    def _start_afresh(self) -> None:
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="persona-judge")
+        self._room = threading.Semaphore(self._threads + self._max_waiting)
 
     def submit(self, work: Callable[[], T]) -> "Future[T]":
         """Run `work` in a thread.
@@ -46,7 +53,14 @@ class Crew:
 
     def close(self) -> None:
         """Take no more work. What waits for a thread still gets one; nobody is waited for."""
+        self._closed = True
         self._pool.shutdown(wait=False)
+
+    def after_fork(self) -> None:
+        """Take new threads, as those of the parent do not exist here."""
+        self._start_afresh()
+        if self._closed:
+            self.close()
 
 
 class _End:

@@ -79,6 +79,8 @@ def check_settings(values: Mapping[str, Any]) -> None:
         value = values[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidParameterError(name, value, f"a whole number from {least}")
+    if not isinstance(values["require_user"], bool):
+        raise InvalidParameterError("require_user", values["require_user"], "True or False")
     if not callable(values["splitter"]):
         raise InvalidParameterError("splitter", values["splitter"], "callable")
     profiles = values["profiles"]

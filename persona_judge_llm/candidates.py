@@ -75,9 +75,10 @@ def _of_top_p(scores: Tensor, params: RowParams) -> Candidates | None:
     scaled = values.float() / params.temperature
     total = (scores.float() / params.temperature).logsumexp(-1, keepdim=True)
     probs = (scaled - total).exp()
-    outside = 1.0 - probs.sum(1, keepdim=True)
-    # The nucleus must end before the candidates do, ties with the last of them aside.
-    enough = (1.0 - outside - probs[:, -1:] > params.top_p) & (params.top_p < 1.0)
+    # The nucleus must end before the tokens that are tied with the last candidate: others might be
+    # tied with it too, and come first.
+    certain = (probs * (values > values[:, -1:])).sum(1, keepdim=True)
+    enough = (certain > params.top_p) & (params.top_p < 1.0)
     if params.greedy is not None:
         enough |= params.greedy
     if not bool((enough & (values[:, :1] > values[:, -1:])).all()):

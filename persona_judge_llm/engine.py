@@ -50,12 +50,14 @@ def _never() -> bool:
     return False
 
 
-def _adapted(model: PreTrainedModel | LanguageModel, prefix_cache_bytes: int) -> LanguageModel:
+def _adapted(
+    model: PreTrainedModel | LanguageModel, prefix_cache_bytes: int, name: str = "model"
+) -> LanguageModel:
     if isinstance(model, PreTrainedModel):
         return HuggingFaceModel(model, prefix_cache_bytes=prefix_cache_bytes)
     if callable(getattr(model, "open", None)):
         return model
-    raise InvalidParameterError("model", type(model).__name__, "a causal PreTrainedModel")
+    raise InvalidParameterError(name, type(model).__name__, "a causal PreTrainedModel")
 
 
 class PersonaJudge:
@@ -132,7 +134,7 @@ class PersonaJudge:
             raise InvalidParameterError("tokenizer", type(tokenizer).__name__, "the model's own")
         if isinstance(model, PreTrainedModel):
             prepare_weights(model, weights)
-        elif weights not in {"plain", "auto"}:
+        elif weights not in ("plain", "auto"):
             raise InvalidParameterError("weights", weights, "'plain' for a LanguageModel")
         self.language_model = _adapted(model, prefix_cache_bytes)
         self.model = model
@@ -161,7 +163,7 @@ class PersonaJudge:
             eos_token_ids(model, tokenizer),
             loop,
             proposals=proposals == "auto",
-            assistant=None if assistant is None else _adapted(assistant, 0),
+            assistant=None if assistant is None else _adapted(assistant, 0, "assistant"),
             max_batch=max_batch,
             max_queue=max_queue,
         )
@@ -195,6 +197,8 @@ class PersonaJudge:
         check_names("setting", settings, ENGINE_SETTINGS)
         if load_options is not None and not isinstance(load_options, Mapping):
             raise InvalidParameterError("load_options", type(load_options).__name__, "a mapping")
+        for name in {"model_id", "dtype", "device"} & (load_options or {}).keys():
+            raise InvalidParameterError("load_options", name, "free of what has its own argument")
         model, tokenizer = load(model_id, dtype=dtype, device=device, **(load_options or {}))
         return cls(model, tokenizer, weights=weights, **settings)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from persona_judge_llm.errors import InvalidPromptError
+from persona_judge_llm.forking import renew_after_fork
 from persona_judge_llm.messages import (
     Message,
     arguments_as_json,
@@ -61,6 +62,7 @@ class PromptBuilder:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._lock = threading.Lock()
+        renew_after_fork(self)
         self._tokenizer = copy.deepcopy(tokenizer)
         self._template = None if tokenizer.chat_template else self._plain_template()
         user = {"role": "user", "content": "x"}
@@ -73,6 +75,10 @@ class PromptBuilder:
         }
         self._takes_tools = self._shows([user], [{"type": "function", "function": tool}])
         self._seams = Seams(self._tokenizer, self._template or _source(tokenizer.chat_template))
+
+    def after_fork(self) -> None:
+        """Free the lock, which a thread of the parent may have held."""
+        self._lock = threading.Lock()
 
     def build(
         self,

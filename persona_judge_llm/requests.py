@@ -1,6 +1,6 @@
 """`Request`: everything that one call says, checked before anything is computed."""
 
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
@@ -95,7 +95,7 @@ def check_timeout(timeout: object) -> None:
     if timeout is None:
         return
     number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    if not number or not 0 < timeout < math.inf:  # type: ignore[operator]
+    if not number or not 0 < timeout <= sys.float_info.max:  # type: ignore[operator]
         raise InvalidParameterError("timeout", timeout, "a number of seconds above 0")
 
 

@@ -284,7 +284,8 @@ def logits_to_probs(logits: Tensor, params: RowParams, seen: Tensor | None = Non
     """
     scores = adjusted_logits(logits, params, seen).float()
     # Relative to the largest, so that no temperature can overflow.
-    scores = scores - scores.amax(-1, keepdim=True)
+    largest_score = scores.amax(-1, keepdim=True)
+    scores = scores - largest_score
     best = scores.argmax(-1, keepdim=True) if params.greedy is not None else None
     scores = scores / params.temperature
     if params.top_k is not None:
@@ -299,7 +300,8 @@ def logits_to_probs(logits: Tensor, params: RowParams, seen: Tensor | None = Non
         probs = probs / probs.sum(-1, keepdim=True)
     if best is not None and params.greedy is not None:
         one_hot = torch.zeros_like(probs).scatter_(-1, best, 1.0)
-        probs = torch.where(params.greedy, one_hot, probs)
+        # NaN anywhere stays NaN, for whoever draws from it to notice.
+        probs = torch.where(params.greedy & ~largest_score.isnan(), one_hot, probs)
     return probs
 
 

@@ -8,7 +8,7 @@ Who leads, who sleeps and who is queued change under one small lock, which is ne
 step nor while foreign code runs. The batch belongs to whoever leads.
 """
 
-import os
+import atexit
 import threading
 import time
 from collections import OrderedDict, deque
@@ -29,7 +29,11 @@ from persona_judge_llm.errors import (
     PersonaJudgeError,
     ReentrantCallError,
 )
+from persona_judge_llm.forking import renew_after_fork
 from persona_judge_llm.requests import StopCheck
+
+EXIT_PATIENCE = 10.0
+"""Seconds that the end of the process waits for a step that another thread is in."""
 
 
 class Scheduler:
@@ -59,6 +63,7 @@ class Scheduler:
         self._forked = False
         self._start_afresh()
         _schedulers.add(self)
+        renew_after_fork(self)
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
@@ -132,6 +137,12 @@ class Scheduler:
         """End every call as cancelled, within one step, and refuse new ones. Does not wait."""
         self._closed = True
         self._tidy()
+
+    def await_last_step(self, patience: float) -> None:
+        """Wait, once closed, until no thread is in a step; not for ever, and not for oneself."""
+        end = time.monotonic() + patience
+        while self._leader not in (None, threading.get_ident()) and time.monotonic() < end:
+            time.sleep(0.001)
 
     def await_news(self, seat: Seat) -> None:
         """Lead until the seat has news, or sleep until it may have some or may lead."""
@@ -306,10 +317,17 @@ class Scheduler:
 _schedulers: WeakSet[Scheduler] = WeakSet()
 
 
-def _after_fork() -> None:
-    for scheduler in list(_schedulers):
-        scheduler.after_fork()
+def _at_exit() -> None:
+    """End every call while torch still works.
+
+    A daemon thread that is in it when the interpreter is taken down aborts the process, and so
+    does a half-read stream that is collected then.
+    """
+    schedulers = list(_schedulers)
+    for scheduler in schedulers:
+        scheduler.close()
+    for scheduler in schedulers:
+        scheduler.await_last_step(EXIT_PATIENCE)
 
 
-if hasattr(os, "register_at_fork"):  # POSIX only
-    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

@@ -56,6 +56,8 @@ class AssistantProposer:
             self.hit_rate = smoothed(self.hit_rate, hit=hit)
             if not hit:
                 self._guessed = []
+                # What was fed of the wrong guesses is not the text's.
+                self._sure = min(self._sure, len(self._text))
         else:
             self.hit_rate += _RECOVERY * (UNTRIED - self.hit_rate)
         self._text.append(token)

@@ -178,7 +178,9 @@ class ReferenceDecoding:
         rows = zip(chosen.tolist(), verdict.num_accepted.tolist(), in_draft, in_judge, strict=True)
         decoded = []
         for place, (tokens, accepted, from_draft, from_judge) in enumerate(rows):
-            if not all(p > 0 for p in from_judge[: accepted + 1]):
+            if not all(p > 0 for p in from_judge[: accepted + 1]) or not all(
+                p >= 0 for p in from_draft[: accepted + 1]
+            ):
                 raise NumericalError(NOT_SAMPLEABLE)
             self._texts[place] += tokens[: accepted + 1]
             outcomes: list[Outcome] = ["accepted"] * accepted

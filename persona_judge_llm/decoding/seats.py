@@ -151,7 +151,7 @@ class Seats:
         decoded: list[tuple[int, list[DecodedToken] | NumericalError]] = []
         for task, rows in zip(self.tasks, facts, strict=True):
             drawn = [row for row in rows if row[-1]]
-            if all(row[5] > 0 for row in drawn):
+            if all(draft_prob >= 0 and judge_prob > 0 for *_, draft_prob, judge_prob, _ in drawn):
                 decoded.append((len(drawn), [_token(task, *row[:6]) for row in drawn]))
             else:
                 decoded.append((len(drawn), NumericalError(NOT_SAMPLEABLE)))

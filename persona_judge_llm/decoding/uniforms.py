@@ -68,7 +68,8 @@ class Uniforms:
         return torch.cat([block, torch.stack(drawn)], dim=1)
 
     def _refill(self, columns: int) -> None:
-        width = BLOCK + columns
+        # A task that is slow beside others may have more numbers left than are wanted.
+        width = max(BLOCK + columns, self._block.shape[1] - min(self._used))
         rows = []
         for row, used, generator in zip(self._block, self._used, self._generators, strict=True):
             rest = row[used:]

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from persona_judge_llm.errors import UnsupportedModelError
+from persona_judge_llm.forking import renew_after_fork
 from persona_judge_llm.models.grouped_attention import GroupedAttention
 from persona_judge_llm.models.layout import Layout
 from persona_judge_llm.models.prefix_cache import PrefixCache
@@ -47,6 +48,7 @@ class HuggingFaceModel:
         self.model = model.eval()
         self.config = model.config.get_text_config()
         self.lock = threading.Lock()
+        renew_after_fork(self)
         self._parameters = inspect.signature(model.forward).parameters
         self.is_stateful = bool(getattr(model, "_is_stateful", False))
         head: Any = model.get_output_embeddings()
@@ -58,6 +60,10 @@ class HuggingFaceModel:
         self.prefix_cache = PrefixCache(prefix_cache_bytes)
         self.prompt_tokens_computed = 0
         """Tokens of prompts that went through a forward pass, of all calls so far."""
+
+    def after_fork(self) -> None:
+        """Free the lock, which a thread of the parent may have held."""
+        self.lock = threading.Lock()
 
     @property
     def vocab_size(self) -> int:

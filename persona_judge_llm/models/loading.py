@@ -55,7 +55,7 @@ def load(
             "left out: code from a model repository is never run; load such a model yourself and "
             "pass the objects to PersonaJudge(model, tokenizer)",
         )
-    for name in ("use_safetensors", "dtype", "torch_dtype", "device"):
+    for name in ("use_safetensors", "torch_dtype"):
         if name in options:
             raise InvalidParameterError("load_options", name, "free of what this function decides")
     if not isinstance(model_id, str | Path):
@@ -63,16 +63,17 @@ def load(
     placed = _PLACING & options.keys()
     if placed and device != "auto":
         raise InvalidParameterError("device", device, f"'auto' beside {sorted(placed)}")
-    target = _device(device)
+    target, kind = _device(device), _dtype(dtype)
     _check_folder(Path(model_id))
+    options["trust_remote_code"] = False  # left out, transformers asks on the terminal
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             str(model_id), **{n: v for n, v in options.items() if n not in _OF_THE_MODEL}
         )
         model = AutoModelForCausalLM.from_pretrained(
-            str(model_id), dtype=_dtype(dtype), use_safetensors=True, **options
+            str(model_id), dtype=kind, use_safetensors=True, **options
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # of many libraries, safetensors' own among them
         raise ModelLoadError(f"cannot load the model {str(model_id)!r}: {error}") from error
     if placed:
         return model, tokenizer

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from persona_judge_llm.forking import renew_after_fork
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -55,6 +57,11 @@ class PrefixCache:
         self.misses = 0
         self.tokens_reused = 0
         self._entries: list[Snapshot] = []  # the last one was used last
+        self._lock = threading.Lock()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Free the lock, which a thread of the parent may have held; every entry is whole."""
         self._lock = threading.Lock()
 
     def find(self, prompt: Sequence[int]) -> Found | None:

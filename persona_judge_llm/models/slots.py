@@ -86,13 +86,16 @@ class SlotLayer(CacheLayerMixin):
     @torch.inference_mode()
     def move(self, moves: Sequence[tuple[int, int]], end: int) -> None:
         """Copy the first `end` slots of lines to other lines, all read before any is written."""
-        if moves:
+        if moves and self.is_initialized:
             sources, targets = (list(side) for side in zip(*moves, strict=True))
             for buffer in self.states():
                 buffer[targets, :, :end] = buffer[sources, :, :end]
+                buffer[targets, :, end:] = 0  # the line that was there may have left NaN
 
     def fit(self) -> None:
         """Give up room if the live part is a small part of the buffers."""
+        if not self.is_initialized:
+            return
         keys, values = self.states()
         lines, end = len(self._layout.lines), self.get_seq_length()
         if keys.shape[0] * keys.shape[2] > SPARE * lines * (end + GROWTH):
@@ -101,12 +104,15 @@ class SlotLayer(CacheLayerMixin):
     @torch.inference_mode()
     def append(self, keys: Tensor, values: Tensor) -> None:
         """Copy the states of more lines behind the own ones, before the layout counts them."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
         lines = len(self._layout.lines)
         new, end = keys.shape[0], keys.shape[2]
         self.keys = _roomy(self.states()[0], lines + new, end)
         self.values = _roomy(self.states()[1], lines + new, end)
-        self.keys[lines : lines + new, :, :end] = keys
-        self.values[lines : lines + new, :, :end] = values
+        for buffer, states in ((self.keys, keys), (self.values, values)):
+            buffer[lines : lines + new, :, :end] = states
+            buffer[lines : lines + new, :, end:] = 0  # a line that left may have left NaN
 
 
 def _roomy(buffer: Tensor | None, lines: int, slots: int) -> Tensor:

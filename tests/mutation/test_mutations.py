@@ -16,6 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAW = "tests/unit/decoding/test_law.py"
 DECODERS = "tests/unit/decoding/test_decoders.py"
+PROPOSALS = "tests/unit/decoding/test_proposals.py"
+UNIFORMS = "tests/unit/decoding/test_uniforms.py"
 FAMILIES = "tests/unit/models/test_families.py"
 JUDGING = "tests/unit/test_judging.py"
 
@@ -33,100 +35,304 @@ class Mutant:
 
 
 MUTANTS = {
-    "judge rewound by one too few": Mutant(
-        "decoding/reference.py",
-        "judge.forget([drafted - n for n in accepted])",
-        "judge.forget([max(drafted - n - 1, 0) for n in accepted])",
-        (LAW, "-k", "reference"),
-    ),
-    "draft rewound by one too few": Mutant(
-        "decoding/reference.py",
-        "max(drafted - 1 - n, 0)",
-        "max(drafted - 2 - n, 0)",
-        (LAW, "-k", "reference"),
-    ),
+    # --- the verdict ---
     "acceptance ratio swapped": Mutant(
         "judging.py",
         "ratio = judge_probs / draft_probs.clamp_min",
         "ratio = draft_probs / judge_probs.clamp_min",
-        (LAW,),
+        (JUDGING,),
+    ),
+    "acceptance ratio swapped, by the law alone": Mutant(
+        "judging.py",
+        "ratio = judge_probs / draft_probs.clamp_min",
+        "ratio = draft_probs / judge_probs.clamp_min",
+        (LAW, "-k", "reference and fixed"),
     ),
     "acceptance of the wrong side in the dual loop": Mutant(
         "judging.py",
         "agreement = acceptance_probs(judge_probs, draft_probs)",
         "agreement = acceptance_probs(draft_probs, judge_probs)",
-        (LAW, "-k", "dual"),
+        (LAW, "-k", "dual and lambda"),
     ),
     "token drawn from the draft in the dual loop": Mutant(
         "judging.py",
-        "tokens = draw(judge_probs, token_uniforms)",
-        "tokens = draw(draft_probs, token_uniforms)",
-        (LAW, "-k", "dual"),
+        "tokens = judge.draw(token_uniforms)",
+        "tokens = draft.draw(token_uniforms)",
+        (DECODERS, "-k", "own_argmax"),
     ),
     "residual of the wrong side": Mutant(
         "judging.py",
         "residual = (judge_probs - draft_probs).clamp_min(0.0)",
         "residual = (draft_probs - judge_probs).clamp_min(0.0)",
-        (LAW, "-k", "reference"),
+        (JUDGING,),
     ),
+    "residual of the wrong side, by the law alone": Mutant(
+        "judging.py",
+        "residual = (judge_probs - draft_probs).clamp_min(0.0)",
+        "residual = (draft_probs - judge_probs).clamp_min(0.0)",
+        (LAW, "-k", "reference and fixed"),
+    ),
+    # --- windows and roles ---
     "no bonus token in the dual loop": Mutant(
-        "decoding/dual.py",
-        "bonus = self._windows.drafted == self._windows.length",
-        "bonus = self._windows.drafted == self._windows.length - 1",
-        (LAW, "-k", "dual"),
+        "decoding/seats.py",
+        "bonus = windows.drafted == windows.length",
+        "bonus = windows.drafted == windows.length - 1",
+        (DECODERS, "-k", "windows_are_full"),
+    ),
+    "windows that never end by a bonus token": Mutant(
+        "decoding/seats.py",
+        "windows.advance(bonus | ~drawn.accepted, alive)",
+        "windows.advance(~drawn.accepted, alive)",
+        (DECODERS, "-k", "windows_are_full"),
     ),
     "bonus token subtracts the draft in the reference loop": Mutant(
         "judging.py",
         "no_draft = torch.zeros_like(draft_probs[:, :1])",
         "no_draft = draft_probs[:, -1:]",
-        (LAW, "-k", "reference"),
+        (LAW, "-k", "reference and alternate"),
     ),
     "roles never swapped": Mutant(
         "judging.py",
         "return window % turns.sum(-1) < turns[..., 1]",
         "return 0 * window % turns.sum(-1) < turns[..., 1]",
-        (LAW,),
+        (DECODERS, "-k", "strict_turns"),
     ),
     "roles swapped once and never back": Mutant(
         "judging.py",
         "return window % turns.sum(-1) < turns[..., 1]",
         "return window.clamp(max=1) % turns.sum(-1) < turns[..., 1]",
-        (LAW,),
+        (DECODERS, "-k", "strict_turns"),
     ),
     "turns of A and B mixed up": Mutant(
         "judging.py",
         "< turns[..., 1]",
         "< turns[..., 0]",
-        (LAW, "-k", "turns or fixed"),
+        (LAW, "-k", "reference and fixed"),
     ),
-    "positions of the shorter row wrong": Mutant(
-        "models/slots.py",
-        "starts = torch.tensor(self.lengths, device=device)[:, None]",
-        "starts = torch.full((len(self.lengths), 1), max(self.lengths), device=device)",
-        (FAMILIES,),
+    "rows of A and B mixed up": Mutant(
+        "decoding/seats.py",
+        "draft=distributions.select(torch.where(b_judges, self._row_a, self._row_b))",
+        "draft=distributions.select(torch.where(b_judges, self._row_b, self._row_a))",
+        (DECODERS, "-k", "strict_turns"),
     ),
-    "sliding window one token too wide": Mutant(
-        "models/slots.py",
-        "visible & (slot > positions - window)",
-        "visible & (slot >= positions - window)",
-        (FAMILIES,),
+    # --- taking back ---
+    "judge rewound by one too few": Mutant(
+        "decoding/reference.py",
+        "judge.forget([drafted - n for n in accepted])",
+        "judge.forget([max(drafted - n - 1, 0) for n in accepted])",
+        (DECODERS, "-k", "token_for_token"),
     ),
-    "slots behind a row's end attended to": Mutant(
-        "models/slots.py", "visible = slot <= positions", "visible = slot <= slots.end", (FAMILIES,)
+    "draft rewound by one too few": Mutant(
+        "decoding/reference.py",
+        "max(drafted - 1 - n, 0)",
+        "max(drafted - 2 - n, 0)",
+        (DECODERS, "-k", "token_for_token"),
+    ),
+    "wrong guesses rewound by one too few": Mutant(
+        "decoding/dual.py",
+        "self._context.rewind([spare[place] for place in seats.row_task])",
+        "self._context.rewind([max(spare[place] - 1, 0) for place in seats.row_task])",
+        (PROPOSALS, "-k", "as_they_are"),
+    ),
+    "wrong guesses never rewound": Mutant(
+        "models/layout.py",
+        "self.advance([-count for count in counts])",
+        "self.advance([0 * count for count in counts])",
+        (PROPOSALS, "-k", "as_they_are and Hugging"),
     ),
     "rewind forgotten by the slot cache": Mutant(
-        "models/huggingface.py",
-        "slots.lengths = [n - count for n, count",
-        "slots.lengths = [n - 0 * count for n, count",
-        (FAMILIES,),
+        "models/layout.py",
+        "self.advance([-count for count in counts])",
+        "self.advance([0 * count for count in counts])",
+        (FAMILIES, "-k", "Llama"),
     ),
-    "rows mixed up when one leaves": Mutant(
-        "decoding/dual.py",
-        "self._uniforms.keep(kept)",
-        "self._uniforms.keep(kept[::-1])",
+    "an assistant that keeps its wrong guesses": Mutant(
+        "decoding/assistant.py",
+        "self._sure = min(self._sure, len(self._text))",
+        "self._sure = min(self._sure, len(self._text) + 1)",
+        (PROPOSALS, "-k", "wrong_guess"),
+    ),
+    # --- the walk over guesses ---
+    "the walk goes on after a wrong guess": Mutant(
+        "decoding/seats.py",
+        "alive = alive & (self.last == guesses[:, place])",
+        "alive = alive & (guesses[:, place] >= 0)",
+        (PROPOSALS, "-k", "as_they_are and history"),
+    ),
+    "the walk begins again after a wrong guess": Mutant(
+        "decoding/seats.py",
+        "alive = alive & (self.last == guesses[:, place])",
+        "alive = self.last == guesses[:, place]",
+        (PROPOSALS, "-k", "own_guesses"),
+    ),
+    "windows of texts that stand still go on": Mutant(
+        "decoding/seats.py",
+        "windows.advance(bonus | ~drawn.accepted, alive)",
+        "windows.advance(bonus | ~drawn.accepted, torch.ones_like(alive))",
+        (PROPOSALS, "-k", "own_guesses"),
+    ),
+    "last tokens of texts that stand still go on": Mutant(
+        "decoding/seats.py",
+        "self.last = torch.where(alive, drawn.token, self.last)",
+        "self.last = drawn.token",
+        (PROPOSALS, "-k", "own_guesses"),
+    ),
+    "random numbers of one token for a pass of several": Mutant(
+        "decoding/seats.py",
+        "self._uniforms.advance([2 * count for count, _ in decoded])",
+        "self._uniforms.advance([2 for _ in decoded])",
+        (PROPOSALS, "-k", "as_they_are and history"),
+    ),
+    "random numbers of wrong guesses used up": Mutant(
+        "decoding/seats.py",
+        "self._uniforms.advance([2 * count for count, _ in decoded])",
+        "self._uniforms.advance([2 * places for _ in decoded])",
+        (PROPOSALS, "-k", "as_they_are and history"),
+    ),
+    "the same random numbers at every place of a pass": Mutant(
+        "decoding/seats.py",
+        "uniforms[:, 2 * place :], alive",
+        "uniforms, alive",
+        (PROPOSALS, "-k", "as_they_are and history"),
+    ),
+    "random numbers of one token for the next, by the law alone": Mutant(
+        "decoding/seats.py",
+        "uniforms[:, 2 * place :], alive",
+        "uniforms, alive",
+        (LAW, "-k", "guessed"),
+    ),
+    # --- slots ---
+    "positions of the shorter row wrong": Mutant(
+        "models/layout.py",
+        "self._set(held[columns.row] + columns.step, columns.owner)",
+        "self._set(held.max() + 0 * columns.row + columns.step, columns.owner)",
+        (FAMILIES, "-k", "Llama"),
+    ),
+    "positions counted by slots in prompts": Mutant(
+        "models/slot_context.py",
+        "places += [(prompt[p], p, 1 << row)",
+        "places += [(prompt[p], len(places), 1 << row)",
+        (DECODERS, "-k", "own_argmax"),
+    ),
+    "sliding window one token too wide": Mutant(
+        "models/layout.py",
+        "> self.positions[:, :, None] - window",
+        ">= self.positions[:, :, None] - window",
+        (FAMILIES, "-k", "Mistral or Gemma"),
+    ),
+    "slots behind a row's end attended to": Mutant(
+        "models/layout.py",
+        "visible = (slot <= self.slots[:, :, None]) & owned",
+        "visible = (slot <= self.end) & owned",
+        (FAMILIES, "-k", "Llama"),
+    ),
+    "slots of the other side attended to": Mutant(
+        "models/layout.py", "& own == own", "& own >= 0", (DECODERS, "-k", "own_argmax")
+    ),
+    "slots of the other side attended to, by the law alone": Mutant(
+        "models/layout.py", "& own == own", "& own >= 0", (LAW, "-k", "share_a_beginning")
+    ),
+    "the beginning owned by one side alone": Mutant(
+        "models/slot_context.py",
+        "everyone = (1 << len(self._prompts)) - 1",
+        "everyone = 1",
+        (LAW, "-k", "share_a_beginning"),
+    ),
+    "a beginning one token too long": Mutant(
+        "models/slot_context.py",
+        "shared = min(shared, common_length(first, torch.tensor(prompt)))",
+        "shared = min(shared, common_length(first, torch.tensor(prompt)) + 1)",
+        (DECODERS, "-k", "own_argmax"),
+    ),
+    # --- coming and going ---
+    "random numbers mixed up when one leaves": Mutant(
+        "decoding/seats.py",
+        "self._uniforms.keep(places)",
+        "self._uniforms.keep(places[::-1])",
         (DECODERS, "-k", "as_if_alone"),
     ),
-}  # fmt: skip
+    "rows mixed up when one leaves": Mutant(
+        "models/slot_context.py",
+        "layer.move(moves, end)",
+        "layer.move(moves[:0], end)",
+        (DECODERS, "-k", "as_if_alone"),
+    ),
+    "windows mixed up when one leaves": Mutant(
+        "decoding/seats.py",
+        "self.number, self.drafted = self.number[kept], self.drafted[kept]",
+        "self.number, self.drafted = self.number[: len(kept)], self.drafted[: len(kept)]",
+        (DECODERS, "-k", "as_if_alone"),
+    ),
+    "penalties forgotten when one joins": Mutant(
+        "decoding/seats.py",
+        "self._seen = torch.cat([self._seen_rows(), other._seen_rows()])",
+        "self._seen = 0 * torch.cat([self._seen_rows(), other._seen_rows()]) > 0",
+        (DECODERS, "-k", "as_if_alone"),
+    ),
+    "newcomers begin where the others are in their random numbers": Mutant(
+        "decoding/uniforms.py",
+        "self._used += other._used",
+        "self._used += [max(self._used)] * len(other._used)",
+        (UNIFORMS,),
+    ),
+    "one that left still gets tokens": Mutant(
+        "decoding/dual.py",
+        "for index, tokens in decoded if index not in self._finished]",
+        "for index, tokens in decoded]",
+        (DECODERS, "-k", "wave_under_way"),
+    ),
+    # --- the prefix cache ---
+    "the prefix cache reuses a token that differs": Mutant(
+        "models/prefix_cache.py",
+        "return int(differing[0]) if len(differing) else shortest",
+        "return min(int(differing[0]) + 1, shortest) if len(differing) else shortest",
+        (DECODERS, "-k", "earlier_calls"),
+    ),
+    "the prefix cache reuses the last token too": Mutant(
+        "models/prefix_cache.py",
+        "wanted = torch.tensor(prompt[:-1])",
+        "wanted = torch.tensor(prompt)",
+        (DECODERS, "-k", "earlier_calls"),
+    ),
+    "the prefix cache takes the slots of another row": Mutant(
+        "models/prefix_cache.py",
+        "self.snapshot.slots[self.row][start:end]",
+        "self.snapshot.slots[0][start:end]",
+        (DECODERS, "-k", "earlier_calls"),
+    ),
+    "the prefix cache takes slots for positions": Mutant(
+        "models/prefix_cache.py",
+        "self.snapshot.slots[self.row][start:end]",
+        "torch.arange(start, end)",
+        (DECODERS, "-k", "earlier_calls"),
+    ),
+    "the prefix cache takes slots one further on, by the law alone": Mutant(
+        "models/prefix_cache.py",
+        "self.snapshot.slots[self.row][start:end]",
+        "self.snapshot.slots[self.row][start:end].roll(1)",
+        (LAW, "-k", "earlier_call"),
+    ),
+    # --- candidates and broken numbers ---
+    "candidates in the order of their size": Mutant(
+        "candidates.py",
+        """    ids, order = ids.sort(dim=1)
+    return Candidates(logits_to_probs(values.gather(1, order), params), ids)""",
+        """    return Candidates(logits_to_probs(values, params), ids)""",
+        (DECODERS, "-k", "few_candidates"),
+    ),
+    "NaN left behind for whoever sits there next": Mutant(
+        "models/slots.py",
+        "buffer[targets, :, end:] = 0",
+        "buffer[targets, :, end:] *= 1",
+        (DECODERS, "-k", "fails_that_task_alone"),
+    ),
+    "NaN is token 0 where the sampling is greedy": Mutant(
+        "sampling.py",
+        "torch.where(params.greedy & ~largest_score.isnan(), one_hot, probs)",
+        "torch.where(params.greedy, one_hot, probs)",
+        (DECODERS, "-k", "either_side"),
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +366,7 @@ def outcome(folder, tests):
 
 
 def test_the_unchanged_copy_passes(original):
-    status, output = outcome(original, [LAW, DECODERS, FAMILIES, JUDGING])
+    status, output = outcome(original, [LAW, DECODERS, PROPOSALS, UNIFORMS, FAMILIES, JUDGING])
     assert status == pytest.ExitCode.OK, output
 
 

@@ -4,8 +4,6 @@ Random weights, real architectures, no cache in the comparison: before and after
 rows have left, and past the sliding window.
 """
 
-from typing import Any
-
 import pytest
 import torch
 import transformers
@@ -14,47 +12,8 @@ from persona_judge_llm.errors import UnsupportedModelError
 from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.models.slot_context import SlotContext
 from persona_judge_llm.testing import tiny_model
+from tests.unit.models.families import IN_SLOTS, ROW_BY_ROW, SHAPE, VOCAB
 
-VOCAB = 97
-WINDOW = 8
-SHAPE: dict[str, Any] = {
-    "vocab_size": VOCAB,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-IN_SLOTS = {
-    "Llama": transformers.LlamaConfig(**SHAPE),
-    "Qwen2": transformers.Qwen2Config(**SHAPE),
-    "Qwen2 with sliding layers": transformers.Qwen2Config(
-        **SHAPE, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=2
-    ),
-    "Qwen3": transformers.Qwen3Config(**SHAPE, head_dim=8),
-    "Gemma 2": transformers.Gemma2Config(
-        **SHAPE, head_dim=8, sliding_window=WINDOW, query_pre_attn_scalar=8
-    ),
-    "Gemma 3": transformers.Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=WINDOW),
-    "Mistral": transformers.MistralConfig(**SHAPE, sliding_window=WINDOW),
-    "Phi 3": transformers.Phi3Config(**SHAPE, sliding_window=WINDOW),
-    "GPT-2": transformers.GPT2Config(
-        vocab_size=VOCAB, n_embd=32, n_layer=3, n_head=4, n_positions=128, bos_token_id=1,
-        eos_token_id=2,
-    ),
-}  # fmt: skip
-ROW_BY_ROW = {
-    "Bloom (ALiBi)": transformers.BloomConfig(
-        vocab_size=VOCAB, hidden_size=32, n_layer=2, n_head=4
-    ),
-    "Mamba (state space)": transformers.MambaConfig(
-        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, state_size=8
-    ),
-}
 PROMPTS = (15, 9, 22)  # the longest is far past the sliding window
 TOTAL = 40
 
