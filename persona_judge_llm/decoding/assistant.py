@@ -38,6 +38,7 @@ class AssistantProposer:
         self._model = model
         self._vocab_size = min(vocab_size, model.vocab_size)
         self._text = list(prompt)
+        self._readable = all(token < model.vocab_size for token in prompt)
         self._guessed: list[int] = []  # of the tokens that come next
         self._context: Context | None = None
         self._fed: list[int] = []  # what the context holds
@@ -45,7 +46,9 @@ class AssistantProposer:
 
     @property
     def can_guess(self) -> bool:
-        """Whether the text and the guesses fit the assistant."""
+        """Whether text and guesses fit the assistant's context and vocabulary."""
+        if not self._readable:
+            return False
         window = self._model.context_window
         return window is None or len(self._text) + MOST_GUESSES < window
 
@@ -61,6 +64,7 @@ class AssistantProposer:
         else:
             self.hit_rate += _RECOVERY * (UNTRIED - self.hit_rate)
         self._text.append(token)
+        self._readable &= token < self._model.vocab_size
 
     def propose(self, count: int) -> list[int]:
         """Return the assistant's likeliest continuation."""

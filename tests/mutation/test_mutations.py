@@ -306,10 +306,10 @@ MUTANTS = {
         "torch.arange(start, end)",
         (DECODERS, "-k", "earlier_calls"),
     ),
-    "the prefix cache takes slots one further on, by the law alone": Mutant(
+    "the prefix cache takes the slots before, by the law alone": Mutant(
         "models/prefix_cache.py",
         "self.snapshot.slots[self.row][start:end]",
-        "self.snapshot.slots[self.row][start:end].roll(1)",
+        "(self.snapshot.slots[self.row][start:end] - 1).clamp_min(0)",
         (LAW, "-k", "earlier_call"),
     ),
     # --- candidates and broken numbers ---
@@ -324,6 +324,12 @@ MUTANTS = {
         "models/slots.py",
         "buffer[targets, :, end:] = 0",
         "buffer[targets, :, end:] *= 1",
+        (DECODERS, "-k", "fails_that_task_alone"),
+    ),
+    "NaN left behind for whoever joins next": Mutant(
+        "models/slots.py",
+        "buffer[lines : lines + new, :, end:] = 0",
+        "buffer[lines : lines + new, :, end:] *= 1",
         (DECODERS, "-k", "fails_that_task_alone"),
     ),
     "NaN is token 0 where the sampling is greedy": Mutant(
@@ -359,7 +365,7 @@ def outcome(folder, tests):
         env={**os.environ, "LAW_SAMPLES": "20000", "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     return run.returncode, run.stdout[-2000:] + run.stderr[-500:]

@@ -533,3 +533,14 @@ def test_an_assistant_that_cannot_rewind_is_refused(assisted):
 
     with pytest.raises(UnsupportedModelError, match="rewound"):
         proposer_factory(assisted, Forward())
+
+
+def test_an_assistant_guesses_nothing_of_texts_with_tokens_that_it_does_not_know():
+    small = HuggingFaceModel(tiny_model())
+    known = AssistantProposer(PROMPT, small, 10_000)
+    assert known.can_guess
+    known.push(small.vocab_size)
+    strange = AssistantProposer((*PROMPT, small.vocab_size), small, 10_000)
+    for proposer in (known, strange):
+        assert not proposer.can_guess
+        assert proposer.propose(3) == []

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_judge_llm.models import prefix_cache as module
 from persona_judge_llm.models.prefix_cache import PrefixCache, Snapshot
 from tests.unit.models.compared import Compared
 from tests.unit.models.families import IN_SLOTS, ROW_BY_ROW, WINDOW, text
@@ -169,6 +170,25 @@ def test_threads_that_find_and_add_at_once_get_only_their_own_and_keep_the_bound
     assert wrong == []
     assert cache.hits + cache.misses == prompts * rounds
     assert cache.nbytes == sum(kept.nbytes for kept in cache._entries) <= cache.max_bytes
+
+
+def test_an_entry_added_while_another_is_being_added_is_not_lost(monkeypatch):
+    cache = PrefixCache(ROOM)
+    cache.add(entry([1, 1]))
+    other = threading.Thread(target=cache.add, args=(entry([2, 2]),))
+    continues = module._continues
+
+    def interrupted(new, old):
+        if other.ident is None:
+            other.start()
+            other.join(0.2)  # it comes in between, or waits for its turn
+        return continues(new, old)
+
+    monkeypatch.setattr(module, "_continues", interrupted)
+    cache.add(entry([3, 3]))
+    other.join()
+    assert [cache.find([n, n, 9]) is not None for n in (1, 2, 3)] == [True] * 3
+    assert cache.nbytes == 3 * 2 * TOKEN
 
 
 # --- In a context -------------------------------------------------------------------------------
