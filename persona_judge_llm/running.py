@@ -182,11 +182,14 @@ class Runner:
                     raise
                 except Exception as error:
                     raise decoding_error("decoding", error) from error
+                for token in tokens:
+                    self._metrics.count(token.outcome)
                 text = "".join([answer.push(token) for token in tokens])
             token_ids = answer.token_ids[chunked:]
             chunked += len(token_ids)
             if answer.finish_reason is not None:
                 passes = decoding.forward_passes
+                self._metrics.forward_passes += passes
                 yield Chunk(text, token_ids, _answered(call, task, answer, passes))
             elif text:
                 yield Chunk(text, token_ids)

@@ -1,5 +1,6 @@
 """Loading a model and its tokenizer from a folder or the hub; safetensors only, no remote code."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +49,7 @@ def load(
             from the repository.
         InvalidParameterError: an unknown dtype or device.
     """
-    if "trust_remote_code" in options:
-        raise InvalidParameterError(
-            "trust_remote_code",
-            options["trust_remote_code"],
-            "left out: code from a model repository is never run; load such a model yourself and "
-            "pass the objects to PersonaJudge(model, tokenizer)",
-        )
-    for name in ("use_safetensors", "torch_dtype"):
-        if name in options:
-            raise InvalidParameterError("load_options", name, "free of what this function decides")
-    if not isinstance(model_id, str | Path):
-        raise InvalidParameterError("model_id", type(model_id).__name__, "a folder or a hub id")
-    placed = _PLACING & options.keys()
-    if placed and device != "auto":
-        raise InvalidParameterError("device", device, f"'auto' beside {sorted(placed)}")
+    _check_arguments(model_id, device, options)
     target, kind = _device(device), _dtype(dtype)
     _check_folder(Path(model_id))
     options["trust_remote_code"] = False  # left out, transformers asks on the terminal
@@ -70,17 +57,44 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(
             str(model_id), **{n: v for n, v in options.items() if n not in _OF_THE_MODEL}
         )
-        model = AutoModelForCausalLM.from_pretrained(
-            str(model_id), dtype=kind, use_safetensors=True, **options
+        loaded = AutoModelForCausalLM.from_pretrained(
+            str(model_id), dtype=kind, use_safetensors=True, output_loading_info=True, **options
         )
     except Exception as error:  # of many libraries, safetensors' own among them
         raise ModelLoadError(f"cannot load the model {str(model_id)!r}: {error}") from error
-    if placed:
+    model: PreTrainedModel
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise ModelLoadError(
+            f"the checkpoint {str(model_id)!r} lacks {len(missing)} weights, such as "
+            f"{missing[0]!r}, which would be random numbers"
+        )
+    if _PLACING & options.keys():
         return model, tokenizer
     if target.type == "cpu" and _is_slow_on_cpu(model.dtype, asked_for=dtype):
         model = model.float()
-    model.to(target)  # type: ignore[arg-type]  # upstream wraps `to` without its types
+    try:
+        model.to(target)  # type: ignore[arg-type]  # upstream wraps `to` without its types
+    except (RuntimeError, AssertionError) as error:  # the latter of builds without CUDA
+        raise ModelLoadError(f"cannot put the model on {str(target)!r}: {error}") from error
     return model, tokenizer
+
+
+def _check_arguments(model_id: object, device: object, options: Mapping[str, Any]) -> None:
+    if "trust_remote_code" in options:
+        raise InvalidParameterError(
+            "trust_remote_code",
+            options["trust_remote_code"],
+            "left out: code from a model repository is never run; load such a model yourself and "
+            "pass the objects to PersonaJudge(model, tokenizer)",
+        )
+    for name in ("use_safetensors", "torch_dtype", "output_loading_info"):
+        if name in options:
+            raise InvalidParameterError("load_options", name, "free of what this function decides")
+    if not isinstance(model_id, str | Path):
+        raise InvalidParameterError("model_id", type(model_id).__name__, "a folder or a hub id")
+    if (placed := _PLACING & options.keys()) and device != "auto":
+        raise InvalidParameterError("device", device, f"'auto' beside {sorted(placed)}")
 
 
 def _is_slow_on_cpu(dtype: torch.dtype, *, asked_for: str | torch.dtype) -> bool:

@@ -50,7 +50,7 @@ class Context(Protocol):
         ...
 
     def rewind(self, counts: Sequence[int]) -> None:
-        """Forget the last `counts[r]` tokens of each row.
+        """Forget the last `counts[r]` tokens of each row, of those that `extend` appended.
 
         Raises:
             UnsupportedModelError: the model's memory cannot be taken back.

@@ -175,3 +175,12 @@ def test_metrics_are_a_picture_and_not_the_counters_themselves(engine):
     assert before == Metrics()
     engine.metrics.forward_passes = 0
     assert engine.metrics.forward_passes > 0
+
+
+def test_the_reference_loop_counts_as_well():
+    with tiny_engine(proposals="off", loop="reference") as engine:
+        answer = engine.generate("Hi", preferences=PREFERENCES, params=PARAMS)
+        metrics = engine.metrics
+    assert metrics.forward_passes == answer.usage.forward_passes > 0
+    judged = metrics.tokens_accepted + metrics.tokens_recovered + metrics.tokens_bonus
+    assert judged >= len(answer.trace) > 0

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, ModelLoadError
@@ -160,3 +161,18 @@ def test_code_in_a_folder_is_never_run_and_nobody_is_asked_whether_it_may(copy, 
         load(copy, device="cpu")
     assert asked == []
     assert not marker.exists()
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused_by_name(copy):
+    path = copy / "model.safetensors"
+    weights = load_file(path)
+    del weights["model.layers.0.mlp.up_proj.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ModelLoadError, match=r"lacks 1 weights.*layers\.0\.mlp\.up_proj"):
+        load(copy, device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_an_error_that_names_it(folder):
+    with pytest.raises(ModelLoadError, match="cuda"):
+        load(folder, device="cuda")
