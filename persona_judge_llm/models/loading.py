@@ -57,7 +57,7 @@ def load(
         tokenizer = AutoTokenizer.from_pretrained(
             str(model_id), **{n: v for n, v in options.items() if n not in _OF_THE_MODEL}
         )
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(model_id), dtype=kind, use_safetensors=True, output_loading_info=True, **options
         )
     except Exception as error:  # of many libraries, safetensors' own among them
