@@ -79,11 +79,12 @@ class NGramProposer:
         self._index(len(self._text) - 1)
 
     def propose(self, count: int) -> list[int]:
-        """Return the tokens that followed the longest known end of the text."""
+        """Return what followed the longest known end of the text; a repetition goes on."""
         for length in range(_LONGEST, _SHORTEST - 1, -1):
             place = self._after.get(tuple(self._text[-length:]))
             if place is not None:
-                return self._text[place : place + count]
+                period = len(self._text) - place
+                return [self._text[place + i % period] for i in range(count)]
         return []
 
     def _index(self, place: int) -> None:
