@@ -116,7 +116,7 @@ async def _stream(
         else:
             put(_END)
 
-    crew.submit(produce)
+    future = crew.submit(produce)
     try:
         while not isinstance(item := await queue.get(), _End):
             if isinstance(item, BaseException):
@@ -124,3 +124,4 @@ async def _stream(
             yield item
     finally:
         cancelled.set()
+        future.cancel()  # where it still waits for a thread

@@ -8,14 +8,17 @@ from typing import Protocol
 
 from persona_judge_llm.decoding.answer import Answer
 from persona_judge_llm.decoding.tasks import DecodedToken, DecodeTask, Decoding
-from persona_judge_llm.errors import DeadlineExceededError, DecodingError, PersonaJudgeError
+from persona_judge_llm.errors import (
+    DeadlineExceededError,
+    DecodingError,
+    PersonaJudgeError,
+    decoding_error,
+)
 from persona_judge_llm.requests import StopCheck
 
 NAP = 5.0
 """Seconds that a sleeper sleeps at most. Nobody needs it, except where an interrupt (Ctrl-C) hit a
 thread in the few instructions in which it owed somebody a wake-up."""
-
-MAX_REASON = 300
 
 
 class Driver(Protocol):
@@ -173,15 +176,17 @@ class Batch:
         Not with the error itself: its traceback holds frames with everybody's tokens.
         """
         self._decoding = None  # whatever state it is in
+        alone = len(self.seats) == 1
         for seat in self.seats:
-            seat.end(decoding_error("decoding", error))
+            seat.end(decoding_error("decoding", error, alone=alone))
         self.seats = []
 
     def drop_decoding_if_empty(self) -> None:
         """Free the memory of a decoding that has nothing to do."""
         if not self.seats and self._decoding is not None:
             decoding, self._decoding = self._decoding, None
-            decoding.settle()  # which keeps what later calls can reuse
+            with suppress(Exception):  # nobody is left whose call it could fail
+                decoding.settle()  # which keeps what later calls can reuse
 
     def _deliver(self, seat: Seat, outcome: Sequence[DecodedToken] | PersonaJudgeError) -> None:
         if isinstance(outcome, PersonaJudgeError):
@@ -214,15 +219,6 @@ def stop(seat: Seat, now: float, *, closed: bool) -> tuple[bool, PersonaJudgeErr
     if cancelled or seat.timeout is None:
         return True, None
     return True, DeadlineExceededError(seat.timeout, seat.answer.text)
-
-
-def decoding_error(what: str, error: BaseException) -> DecodingError:
-    """Return an error that names another's type and message, and holds nothing of it."""
-    try:
-        reason = str(error)[:MAX_REASON]
-    except Exception:  # noqa: BLE001  # an error's own __str__ may fail
-        reason = ""
-    return DecodingError(f"{what} failed with {type(error).__name__}: {reason}".rstrip(": "))
 
 
 def text_error(error: BaseException) -> DecodingError:

@@ -23,7 +23,7 @@ from persona_judge_llm.arguments import (
 from persona_judge_llm.errors import EngineClosedError, InvalidParameterError
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.defaults import eos_token_ids, sampling_defaults
-from persona_judge_llm.models.huggingface import HuggingFaceModel
+from persona_judge_llm.models.huggingface import HuggingFaceModel, adapted
 from persona_judge_llm.models.loading import load
 from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.models.weights import WeightFormat, prepare_weights
@@ -48,16 +48,6 @@ Call: TypeAlias = "Prompt | Request | PreparedCall"
 
 def _never() -> bool:
     return False
-
-
-def _adapted(
-    model: PreTrainedModel | LanguageModel, prefix_cache_bytes: int, name: str = "model"
-) -> LanguageModel:
-    if isinstance(model, PreTrainedModel):
-        return HuggingFaceModel(model, prefix_cache_bytes=prefix_cache_bytes)
-    if callable(getattr(model, "open", None)):
-        return model
-    raise InvalidParameterError(name, type(model).__name__, "a causal PreTrainedModel")
 
 
 class PersonaJudge:
@@ -132,11 +122,13 @@ class PersonaJudge:
         check_settings(locals())
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise InvalidParameterError("tokenizer", type(tokenizer).__name__, "the model's own")
+        self.language_model = adapted(model, prefix_cache_bytes)
         if isinstance(model, PreTrainedModel):
             prepare_weights(model, weights)
         elif weights not in ("plain", "auto"):
             raise InvalidParameterError("weights", weights, "'plain' for a LanguageModel")
-        self.language_model = _adapted(model, prefix_cache_bytes)
+        if assistant is model:
+            raise InvalidParameterError("assistant", "the model itself", "a smaller model")
         self.model = model
         self.tokenizer = tokenizer
         self.profiles = profiles
@@ -163,11 +155,12 @@ class PersonaJudge:
             eos_token_ids(model, tokenizer),
             loop,
             proposals=proposals == "auto",
-            assistant=None if assistant is None else _adapted(assistant, 0, "assistant"),
+            assistant=None if assistant is None else adapted(assistant, 0, "assistant"),
             max_batch=max_batch,
             max_queue=max_queue,
         )
-        self._crew = aio.Crew(max_batch, max_queue)
+        # A thread for each call that may wait, so that the scheduler sees all deadlines.
+        self._crew = aio.Crew(max_batch + max_queue, 0)
 
     @classmethod
     def from_pretrained(
@@ -234,6 +227,11 @@ class PersonaJudge:
     def metrics(self) -> Metrics:
         """What the engine has done so far, as plain numbers."""
         return self._runner.metrics
+
+    def clear_prefix_cache(self) -> None:
+        """Forget what earlier calls computed, as after a change of the model's weights."""
+        if isinstance(self.language_model, HuggingFaceModel):
+            self.language_model.prefix_cache.clear()
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens `text` is, without special tokens."""

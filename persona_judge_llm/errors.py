@@ -28,6 +28,10 @@ None of them derives from `ValueError` or `TypeError`: LlamaIndex's response syn
 those two and answer with the string "Empty Response", which would hide a lost user.
 """
 
+from contextlib import suppress
+
+MAX_REASON = 300
+
 
 class PersonaJudgeError(Exception):
     """The base of every error of this package."""
@@ -149,6 +153,22 @@ class NumericalError(ModelError):
 
 class DecodingError(PersonaJudgeError):
     """Decoding failed while this call was under way; the engine stays usable."""
+
+
+def decoding_error(what: str, error: BaseException, *, alone: bool = True) -> DecodingError:
+    """Return an error that tells of another, and holds nothing of it.
+
+    Args:
+        what: what failed.
+        error: why.
+        alone: whether one call only is concerned; its message, which may quote what the model was
+            given, is told to nobody else.
+    """
+    reason = ""
+    if alone:
+        with suppress(Exception):  # an error's own __str__ may fail
+            reason = str(error)[:MAX_REASON]
+    return DecodingError(f"{what} failed with {type(error).__name__}: {reason}".rstrip(": "))
 
 
 class DeadlineExceededError(PersonaJudgeError):

@@ -22,6 +22,7 @@ from persona_judge_llm.errors import (
     PersonaJudgeError,
     ProfileStoreUnavailableError,
     UnknownUserError,
+    UnsupportedModelError,
 )
 from persona_judge_llm.preferences import Preference, Profile, ProfileStore
 from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder, check_messages
@@ -165,6 +166,7 @@ class Planner:
         turns = request.turns or settings.turns or split.turns
         num_draft_tokens = request.num_draft_tokens or settings.num_draft_tokens
         longest = max(len(built_a.ids), len(built_b.ids) if built_b else 0)
+        self._check_ids((*built_a.ids, *(built_b.ids if built_b else ())))
         return PreparedCall(
             request=request,
             split=split,
@@ -190,6 +192,13 @@ class Planner:
                 "prompt",
                 f"{characters} characters",
                 f"at most {most} characters for a context of {self._context_window} tokens",
+            )
+
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        if max(ids) >= self._vocab_size:
+            raise UnsupportedModelError(
+                f"the tokenizer gives token {max(ids)}, and the model has {self._vocab_size}; "
+                "resize its embeddings or use the tokenizer that it was trained with"
             )
 
     def _whose(self, request: Request) -> tuple[str | None, Profile | None, tuple[Preference, ...]]:

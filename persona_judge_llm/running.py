@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from persona_judge_llm.arguments import Loop
-from persona_judge_llm.batching import Seat, decoding_error
+from persona_judge_llm.batching import Seat
 from persona_judge_llm.decoding.answer import Answer
 from persona_judge_llm.decoding.assistant import proposer_factory
 from persona_judge_llm.decoding.dual import DualDecoding
@@ -14,7 +14,12 @@ from persona_judge_llm.decoding.proposals import PassCosts
 from persona_judge_llm.decoding.reference import ReferenceDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.decoding.text_stream import Detokenize
-from persona_judge_llm.errors import DeadlineExceededError, PersonaJudgeError
+from persona_judge_llm.errors import (
+    DeadlineExceededError,
+    EngineOverloadedError,
+    PersonaJudgeError,
+    decoding_error,
+)
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.models.port import LanguageModel
@@ -128,8 +133,13 @@ class Runner:
             while seats or waiting:
                 # No more than are decoded at once, so that others find room in the queue.
                 while waiting and len(seats) < self._max_batch:
-                    call = waiting.popleft()
-                    seats.append((call, self._submitted(call, cancelled, started, whole=True)))
+                    try:
+                        seat = self._submitted(waiting[0], cancelled, started, whole=True)
+                    except EngineOverloadedError:
+                        if not seats:
+                            raise
+                        break  # wait for an own one first: what is answered is not thrown away
+                    seats.append((waiting.popleft(), seat))
                 call, seat = seats[0]
                 while seat.wait() is not None:
                     pass
@@ -163,6 +173,7 @@ class Runner:
         self, call: PreparedCall, cancelled: StopCheck, started: float | None
     ) -> Iterator[Chunk]:
         """Decode one call by the loop as printed, by itself."""
+        self._scheduler.mind_fork()
         task = call.task()
         answer = Answer(task, self._detokenize, self._eos)
         decoding = ReferenceDecoding(self._model, [task])

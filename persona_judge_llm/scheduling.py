@@ -112,10 +112,7 @@ class Scheduler:
         self._refuse_reentry()
         if timeout is not None and not timeout > 0:
             raise InvalidParameterError("timeout", timeout, "a number of seconds above 0")
-        if self._forked:
-            # GNU OpenMP's threads do not exist in the child of a fork, and it waits for them.
-            torch.set_num_threads(1)
-            self._forked = False
+        self.mind_fork()
         if started is None:
             started = self._clock()
         seat = Seat(
@@ -132,6 +129,12 @@ class Scheduler:
         finally:
             self._tidy()
         return seat
+
+    def mind_fork(self) -> None:
+        """In the child of a fork, use one thread: GNU OpenMP would wait for those of the parent."""
+        if self._forked:
+            torch.set_num_threads(1)
+            self._forked = False
 
     def close(self) -> None:
         """End every call as cancelled, within one step, and refuse new ones. Does not wait."""

@@ -9,6 +9,7 @@ plain sampling. Guesses of the next tokens let one pass yield several (see `prop
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import torch
@@ -21,7 +22,7 @@ from persona_judge_llm.decoding.proposals import (
 )
 from persona_judge_llm.decoding.seats import Seats
 from persona_judge_llm.decoding.tasks import DecodedToken, DecodeTask
-from persona_judge_llm.errors import PersonaJudgeError
+from persona_judge_llm.errors import PersonaJudgeError, decoding_error
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.port import Context, Joining, LanguageModel
 
@@ -148,7 +149,12 @@ class DualDecoding:
             self._passes[index] += 1
         self.forward_passes += 1
         self._metrics.forward_passes += 1
-        logits = joining.advance(max_tokens)
+        try:
+            logits = joining.advance(max_tokens)
+        except Exception as error:  # noqa: BLE001  # the rows under way have no part in it
+            self._joining = None
+            alone = len(seats) == 1
+            return [(i, decoding_error("the prompt", error, alone=alone)) for i in seats.indices]
         if logits is None:
             return []
         self._joining = None
@@ -223,11 +229,11 @@ class DualDecoding:
 
     def _remember(self, places: Sequence[int]) -> None:
         for place in places:
-            text = self._texts[self._seats.indices[place]]
+            index = self._seats.indices[place]
             prompts = self._seats.tasks[place].prompts
-            self._context.remember(
-                self._seats.rows_of([place]), [(*prompt, *text) for prompt in prompts]
-            )
+            texts = [(*prompt, *self._texts[index]) for prompt in prompts]
+            with suppress(Exception):  # no call fails for want of memory for later ones
+                self._context.remember(self._seats.rows_of([place]), texts)
 
 
 def _compacted(count: int, gone: set[int]) -> list[int]:

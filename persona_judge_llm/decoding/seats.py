@@ -166,9 +166,14 @@ class Seats:
         self.last = self.last[kept]
         self._windows.keep(kept)
         self._uniforms.keep(places)
-        self._params = self._params.select(rows)
         self._seen = None if self._seen is None else self._seen[rows]
         self._seat_rows()
+        # Made anew, for what only others asked for costs time.
+        self._params = RowParams.of(
+            [self.tasks[i].params for i in self.row_task], self._vocab_size, self._device
+        )
+        if self._params.repetition_penalty is None:
+            self._seen = None
 
     def join(self, other: "Seats") -> None:
         """Add the tasks of another one behind the own ones."""

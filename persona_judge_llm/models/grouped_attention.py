@@ -100,7 +100,9 @@ class GroupedAttention:
         AttentionInterface.register(NAME, grouped_attention_forward)
         AttentionMaskInterface.register(NAME, sdpa_mask)
         configs = {id(config): config for config in map(_config, model.modules())}
-        self._configs: list[Any] = [c for c in configs.values() if _implementation(c) == "sdpa"]
+        self._configs: list[Any] = [
+            c for c in configs.values() if _implementation(c) in {"sdpa", NAME}
+        ]
 
     def __enter__(self) -> None:
         _repeated.masks = {}

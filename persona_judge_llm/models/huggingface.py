@@ -7,22 +7,25 @@ memory that transformers gives them; they cannot rewind.
 
 import inspect
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from persona_judge_llm.errors import UnsupportedModelError
+from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
 from persona_judge_llm.forking import renew_after_fork
-from persona_judge_llm.models.grouped_attention import GroupedAttention
+from persona_judge_llm.models.grouped_attention import NAME, GroupedAttention
 from persona_judge_llm.models.layout import Layout
+from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.models.prefix_cache import PrefixCache
 from persona_judge_llm.models.separate_context import SeparateContext
 from persona_judge_llm.models.slot_context import SlotContext
 from persona_judge_llm.models.slots import SlotCache
 
-_MASKED_ATTENTION = {"sdpa", "eager"}
+_MASKED_ATTENTION = {"sdpa", "eager", NAME}  # the last one while another engine runs a pass
+_LENGTH_DEPENDENT = {"longrope", "dynamic"}
 
 
 class HuggingFaceModel:
@@ -72,8 +75,19 @@ class HuggingFaceModel:
 
     @property
     def context_window(self) -> int | None:
-        """The config's `max_position_embeddings`; None where the model has no such limit."""
+        """The config's `max_position_embeddings`; None where the model has no such limit.
+
+        Where positions are rotated by other angles once a text is long ("longrope", "dynamic"),
+        it is the length up to which they are not: beyond it what was computed does not fit what
+        comes, and the length of one row would change the others.
+        """
         limit = getattr(self.config, "max_position_embeddings", None)
+        rope = getattr(self.config, "rope_parameters", None) or {}
+        parts = [rope, *(part for part in rope.values() if isinstance(part, Mapping))]
+        if any(part.get("rope_type") in _LENGTH_DEPENDENT for part in parts):
+            named = [part.get("original_max_position_embeddings") for part in parts]
+            named.append(getattr(self.config, "original_max_position_embeddings", None))
+            limit = min([n for n in (limit, *named) if n], default=None)
         return int(limit) if limit else None
 
     @property
@@ -96,6 +110,7 @@ class HuggingFaceModel:
             {"position_ids", "attention_mask", "past_key_values"} <= set(self._parameters)
             and not self.is_stateful
             and not getattr(self.config, "alibi", False)
+            and not getattr(self.config, "num_kv_shared_layers", 0)
             and self._layer_types <= {"full_attention", "sliding_attention"}
             and self.config._attn_implementation in _MASKED_ATTENTION  # noqa: SLF001
         )
@@ -136,3 +151,18 @@ class HuggingFaceModel:
         with self.lock, torch.inference_mode(), self._grouped:
             outputs = self.model(use_cache=True, **inputs)
         return outputs.logits[:, -last:], outputs
+
+
+def adapted(
+    model: PreTrainedModel | LanguageModel, prefix_cache_bytes: int, name: str = "model"
+) -> LanguageModel:
+    """Return a model as a `LanguageModel`, which it may be already.
+
+    Raises:
+        InvalidParameterError: neither, under the `name` of the argument.
+    """
+    if isinstance(model, PreTrainedModel):
+        return HuggingFaceModel(model, prefix_cache_bytes=prefix_cache_bytes)
+    if callable(getattr(model, "open", None)):
+        return model
+    raise InvalidParameterError(name, type(model).__name__, "a causal PreTrainedModel")

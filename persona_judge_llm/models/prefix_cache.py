@@ -27,6 +27,12 @@ class Snapshot:
         """Memory that keys and values take."""
         return sum(k.nbytes + v.nbytes for k, v in self.states)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether keys and values are all numbers."""
+        # A sum is infinite or NaN where any part is.
+        return all(bool((_sum(k) + _sum(v)).isfinite()) for k, v in self.states)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -57,12 +63,12 @@ class PrefixCache:
         self.misses = 0
         self.tokens_reused = 0
         self._entries: list[Snapshot] = []  # the last one was used last
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """Free the lock, which a thread of the parent may have held; every entry is whole."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def find(self, prompt: Sequence[int]) -> Found | None:
         """Return the longest known beginning of a prompt, at most all but its last token."""
@@ -84,8 +90,11 @@ class PrefixCache:
             return best
 
     def add(self, snapshot: Snapshot) -> None:
-        """Take an entry in; entries that it continues go, then the oldest until all fit."""
-        if snapshot.nbytes > self.max_bytes:
+        """Take an entry in; entries that it continues go, then the oldest until all fit.
+
+        One with infinite numbers or NaN is not taken: they would reach whoever begins alike.
+        """
+        if snapshot.nbytes > self.max_bytes or not snapshot.is_finite:
             return
         with self._lock:
             self._entries = [old for old in self._entries if not _continues(snapshot, old)]
@@ -103,6 +112,10 @@ class PrefixCache:
     def __len__(self) -> int:
         """Return the number of entries."""
         return len(self._entries)
+
+
+def _sum(states: Tensor) -> Tensor:
+    return states.sum(dtype=torch.float32)
 
 
 def common_length(a: Tensor, b: Tensor) -> int:

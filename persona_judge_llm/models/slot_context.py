@@ -83,12 +83,11 @@ class SlotContext:
 
     def remember(self, rows: Sequence[int], texts: Sequence[Sequence[int]]) -> None:
         """Offer what the rows of a line hold to the prefix cache."""
-        if not self._model.prefix_cache.max_bytes:
-            return
         first = 0
         for number, line in enumerate(self.layout.lines):
             if first == rows[0]:
-                self._model.prefix_cache.add(snapshot(self.layout, self.cache, number, texts))
+                if self.cache.bytes_of(line.used) <= self._model.prefix_cache.max_bytes:
+                    self._model.prefix_cache.add(snapshot(self.layout, self.cache, number, texts))
                 return
             first += line.rows
 
@@ -213,7 +212,7 @@ class LineFilling:
         self._model.prefix_cache.tokens_reused += len(positions)
         for number, layer in enumerate(self.cache.slot_layers):
             parts = [
-                [s[:, found.slots(start, end)] for s in found.snapshot.states[number]]
+                [s[:, found.slots(start, end).to(s.device)] for s in found.snapshot.states[number]]
                 for found, start, end, _ in pieces
             ]
             keys, values = (torch.cat(side, dim=1)[None] for side in zip(*parts, strict=True))

@@ -57,8 +57,9 @@ class SlotLayer(CacheLayerMixin):
                 start = layout.lines[0].used
                 buffer[: live[0], :, start : start + layout.width] = states
             else:
+                # Layers may be on other devices than the layout.
                 rows = torch.arange(live[0], device=states.device)[:, None]
-                buffer[rows, :, layout.slots] = states.transpose(1, 2)
+                buffer[rows, :, layout.slots.to(states.device)] = states.transpose(1, 2)
         return self.keys[: live[0], :, : live[1]], self.values[: live[0], :, : live[1]]
 
     def get_seq_length(self) -> int:
@@ -135,3 +136,8 @@ class SlotCache(Cache):
     def __init__(self, num_layers: int, layout: Layout) -> None:
         self.slot_layers = [SlotLayer(layout) for _ in range(num_layers)]
         super().__init__(layers=[*self.slot_layers])
+
+    def bytes_of(self, slots: int) -> int:
+        """Return how many bytes so many slots of one line take in all layers."""
+        buffers = [buffer for layer in self.slot_layers for buffer in layer.states()]
+        return slots * sum(b.shape[1] * b.shape[3] * b.element_size() for b in buffers)

@@ -312,6 +312,12 @@ MUTANTS = {
         "(self.snapshot.slots[self.row][start:end] - 1).clamp_min(0)",
         (LAW, "-k", "earlier_call"),
     ),
+    "NaN of one call kept for whoever begins like it": Mutant(
+        "models/prefix_cache.py",
+        " or not snapshot.is_finite",
+        "",
+        (DECODERS, "-k", "begin_like_it"),
+    ),
     # --- candidates and broken numbers ---
     "candidates in the order of their size": Mutant(
         "candidates.py",

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+import transformers
 
 from persona_judge_llm.arguments import CALL_ARGUMENTS, ENGINE_SETTINGS, given
 from persona_judge_llm.decoding.proposals import PassCosts
@@ -265,3 +266,28 @@ def test_an_answer_from_the_cache_is_the_answer_without_it():
     assert first.token_ids == second.token_ids
     assert engine.metrics.prefix_cache_tokens_reused > 0
     assert [t.outcome for t in first.trace] == [t.outcome for t in second.trace]
+
+
+def test_the_model_is_not_its_own_assistant():
+    model = tiny_model()
+    with pytest.raises(InvalidParameterError, match="assistant"):
+        PersonaJudge(model, tiny_tokenizer(), assistant=model)
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_has_is_refused_before_any_pass():
+    config = transformers.LlamaConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=4, max_position_embeddings=512, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    engine = PersonaJudge(tiny_model(config), tiny_tokenizer())
+    with pytest.raises(UnsupportedModelError, match="resize its embeddings"):
+        engine.generate("Hi")
+    assert engine.metrics.forward_passes == 0
+
+
+def test_the_prefix_cache_can_be_cleared():
+    with tiny_engine() as engine:
+        engine.generate("Hi", params=SamplingParams(max_new_tokens=3))
+        assert engine.metrics.prefix_cache_bytes > 0
+        engine.clear_prefix_cache()
+        assert engine.metrics.prefix_cache_bytes == 0

@@ -486,7 +486,7 @@ def test_a_failed_step_fails_each_call_in_it_with_its_own_error_and_the_rest_go_
     errors = []
     for n, seat in enumerate(seats, 1):
         assert seat.wait() == expected(n, 1)
-        with pytest.raises(DecodingError, match="RuntimeError: out of memory") as caught:
+        with pytest.raises(DecodingError, match=r"failed with RuntimeError$") as caught:
             seat.wait()
         errors.append(caught.value)
     assert len({id(e) for e in errors}) == 3
@@ -518,7 +518,7 @@ def test_joining_that_fails():
     beside.wait()
     together = bench.submit(3)
     for seat in (beside, together):
-        with pytest.raises(DecodingError, match="IndexError: no room"):
+        with pytest.raises(DecodingError, match=r"failed with IndexError$"):
             seat.wait()
     bench.decodings[-1].tasks.clear()
     assert rest(bench.submit(4)) == expected(4, 3)

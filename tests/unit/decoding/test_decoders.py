@@ -469,6 +469,65 @@ def test_nan_in_one_task_fails_that_task_alone(model_with_a_hole, place, params)
     assert_as_alone(model_with_a_hole, found, [*tasks, *late])
 
 
+def test_a_call_that_failed_leaves_nothing_to_those_that_begin_like_it():
+    hollow = tiny_model()
+    with torch.no_grad():
+        hollow.get_input_embeddings().weight[HOLE] = torch.nan
+    model = HuggingFaceModel(hollow, prefix_cache_bytes=10**8)
+    common = tuple(range(20, 60))
+    clean = task(GREEDY, (*common, 5), (*common, 6))
+    bad = task(GREEDY, (*common, HOLE), (*common, 7))
+    [expected] = run(DualDecoding(model), {0: [clean]}).values()
+    model.prefix_cache.clear()
+    [failed] = run(DualDecoding(model), {0: [bad]}).values()
+    assert isinstance(failed, NumericalError)
+    assert len(model.prefix_cache) == 0
+    [found] = run(DualDecoding(model), {0: [clean]}).values()
+    assert ids(found) == ids(expected)
+
+
+def test_no_room_to_remember_a_call_fails_none(monkeypatch):
+    model = HuggingFaceModel(tiny_model(), prefix_cache_bytes=10**8)
+
+    def add(snapshot):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(model.prefix_cache, "add", add)
+    short, long = task(params(5)), task(params(9), B, A)
+    found = run(DualDecoding(model), {0: [short, long]})
+    assert [len(tokens) for tokens in found.values()] == [5, 9]
+
+
+def params(length):
+    return dataclasses.replace(GREEDY, max_new_tokens=length)
+
+
+def test_a_prompt_that_fails_fails_its_own_wave_alone_and_quotes_it_to_nobody_else():
+    class Fragile(HistoryModel):
+        def open(self, num_rows=0):
+            context = super().open(num_rows)
+            take_over = context.take_over
+
+            def fail(prompts):
+                if any(3 in prompt for prompt in prompts):
+                    raise RuntimeError(f"cannot read {prompts}")
+                return take_over(prompts)
+
+            context.take_over = fail
+            return context
+
+    steady, late = task(SAMPLED, (0,), (1,)), task(SAMPLED, (1, 1), (0, 2))
+    bad = task(SAMPLED, (3,), (2,))
+    found = run(DualDecoding(Fragile()), {0: [steady], 2: [bad], 5: [late], 7: [bad, bad]})
+    failed = [found.pop(index) for index in (1, 3, 4)]
+    assert [str(error) for error in failed] == [
+        "the prompt failed with RuntimeError: cannot read [(3,), (2,)]",
+        "the prompt failed with RuntimeError",
+        "the prompt failed with RuntimeError",
+    ]
+    assert_as_alone(HistoryModel(), found, [steady, None, late])
+
+
 # --- memory of earlier calls ----------------------------------------------------------------------
 
 

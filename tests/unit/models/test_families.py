@@ -9,6 +9,7 @@ import torch
 import transformers
 
 from persona_judge_llm.errors import UnsupportedModelError
+from persona_judge_llm.models.grouped_attention import NAME, GroupedAttention
 from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.models.slot_context import SlotContext
 from persona_judge_llm.testing import tiny_model
@@ -115,3 +116,45 @@ def test_a_model_that_is_no_causal_decoder_is_refused():
     )
     with pytest.raises(UnsupportedModelError, match="T5"):
         HuggingFaceModel(transformers.T5ForConditionalGeneration(config))
+
+
+LONG_FACTORS = {"long_factor": [4.0] * 4, "short_factor": [1.0] * 4, "rope_theta": 10_000.0}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.Phi3Config(
+            **{**SHAPE, "max_position_embeddings": 512},
+            original_max_position_embeddings=128,
+            rope_parameters={
+                "rope_type": "longrope", "original_max_position_embeddings": 128, **LONG_FACTORS
+            },
+        ),
+        transformers.LlamaConfig(
+            **{**SHAPE, "max_position_embeddings": 128},
+            rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0},
+        ),
+    ],
+    ids=["longrope", "dynamic"],
+)  # fmt: skip
+def test_texts_end_where_longer_ones_would_change_how_positions_are_rotated(config):
+    model = HuggingFaceModel(tiny_model(config))
+    assert model.context_window == 128
+    assert model.uses_slots
+
+
+def test_layers_that_share_keys_and_values_run_row_by_row():
+    config = transformers.LlamaConfig(**SHAPE)
+    config.num_kv_shared_layers = 1
+    assert not HuggingFaceModel(tiny_model(config)).uses_slots
+
+
+def test_a_second_adapter_made_during_a_pass_works_like_the_first():
+    model = tiny_model(transformers.LlamaConfig(**SHAPE))
+    with GroupedAttention(model):
+        second = HuggingFaceModel(model)
+    assert second.uses_slots
+    with second._grouped:
+        assert model.config._attn_implementation == NAME
+    assert model.config._attn_implementation == "sdpa"

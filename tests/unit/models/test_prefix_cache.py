@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_judge_llm.models import prefix_cache as module
+from persona_judge_llm.models import slot_context
 from persona_judge_llm.models.prefix_cache import PrefixCache, Snapshot
 from tests.unit.models.compared import Compared
 from tests.unit.models.families import IN_SLOTS, ROW_BY_ROW, WINDOW, text
@@ -397,3 +398,21 @@ def test_a_memory_of_another_kind_is_not_remembered_and_still_right(family):
         leave(compared, 0)
     assert len(compared.model.prefix_cache) == 0
     assert compared.difference < 1e-4
+
+
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf, -torch.inf])
+def test_states_that_are_no_numbers_are_not_kept(poison):
+    compared = Compared(LLAMA, ROOM)
+    compared.join(CHAT)
+    with torch.inference_mode():
+        compared.context.cache.slot_layers[1].states()[0][0, 0, 1, 0] = poison
+    leave(compared, 0)
+    assert len(compared.model.prefix_cache) == 0
+
+
+def test_a_line_that_would_not_fit_is_not_even_copied(monkeypatch):
+    compared = Compared(LLAMA, 1)
+    compared.join(CHAT)
+    monkeypatch.setattr(slot_context, "snapshot", None)  # not to be called
+    leave(compared, 0)
+    assert len(compared.model.prefix_cache) == 0
