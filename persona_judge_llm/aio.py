@@ -32,7 +32,7 @@ class Crew:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="persona-judge")
         self._room = threading.Semaphore(self._threads + self._max_waiting)
 
-    def submit(self, work: Callable[[], T]) -> "Future[T]":
+    def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run `work` in a thread.
 
         Raises:
