@@ -203,7 +203,8 @@ async def test_cancelling_a_call_stops_the_decoder(
 
     monkeypatch.setattr(real_engine, "agenerate", watched)
     task = asyncio.ensure_future(real.ainvoke("x", user_id=ALICE, max_tokens=900))
-    await asyncio.sleep(0.3)
+    while not real_engine.metrics.batch_size:  # under way
+        await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
