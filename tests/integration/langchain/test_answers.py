@@ -202,8 +202,10 @@ async def test_cancelling_a_call_stops_the_decoder(
             raise
 
     monkeypatch.setattr(real_engine, "agenerate", watched)
-    task = asyncio.ensure_future(real.ainvoke("x", user_id=ALICE, max_tokens=900))
-    while not real_engine.metrics.batch_size:  # under way
+    before = real_engine.metrics.forward_passes
+    long = {"user_id": ALICE, "max_tokens": 900, "seed": 4}  # a seed of many tokens
+    task = asyncio.ensure_future(real.ainvoke("x", **long))
+    while real_engine.metrics.forward_passes < before + 4:
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
