@@ -59,7 +59,7 @@ def _speeds(axes: Any, results: Mapping[str, Result]) -> None:  # noqa: ANN401
     axes.set_ylabel("tokens a second, prompt not counted")
     axes.set_title("One user")
     if bars:
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3)
 
 
 def _crowd(axes: Any, results: Mapping[str, Result]) -> None:  # noqa: ANN401
