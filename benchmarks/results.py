@@ -16,12 +16,28 @@ class Figure:
     low: float
     high: float
     repetitions: int
+    goal: float | None = None
+    at_most: bool = False
 
     @classmethod
-    def of(cls, method: str, setting: str, unit: str, values: Sequence[float]) -> "Figure":
+    def of(
+        cls,
+        method: str,
+        setting: str,
+        unit: str,
+        values: Sequence[float],
+        goal: float | None = None,
+        *,
+        at_most: bool = False,
+    ) -> "Figure":
         """Make one of the values of all repetitions."""
-        median = statistics.median(values)
-        return cls(method, setting, unit, median, min(values), max(values), len(values))
+        median, low, high = statistics.median(values), min(values), max(values)
+        return cls(method, setting, unit, median, low, high, len(values), goal, at_most)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the median reaches the goal; None where there is no goal."""
+        return _reached(self.median, self.goal, at_most=self.at_most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +71,7 @@ class Comparison:
     @property
     def reached(self) -> bool | None:
         """Whether the median reaches the goal; None where there is no goal."""
-        if self.goal is None:
-            return None
-        return self.ratio <= self.goal if self.at_most else self.ratio >= self.goal
+        return _reached(self.ratio, self.goal, at_most=self.at_most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,15 @@ class Check:
     found: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was not measured."""
+
+    what: str
+    setting: str
+    why: str
+
+
 @dataclass(slots=True)
 class Result:
     """The answer to one question."""
@@ -78,6 +101,15 @@ class Result:
     figures: list[Figure] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    machine: dict[str, str] = field(default_factory=dict)
+    """What it was measured on, where that is not the same for all questions."""
     notes: list[str] = field(default_factory=list)
     """Shown as they are, below the tables."""
     seconds: float = 0.0
+
+
+def _reached(value: float, goal: float | None, *, at_most: bool) -> bool | None:
+    if goal is None:
+        return None
+    return value <= goal if at_most else value >= goal

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
         MissingUserError,
         ModelError,
         ModelLoadError,
+        NothingToUndoError,
         NumericalError,
         PersonaJudgeError,
         PreferenceBudgetError,
         ProfileConflictError,
+        ProfileImportError,
         ProfileStoreError,
         ProfileStoreSchemaError,
         ProfileStoreUnavailableError,
@@ -36,17 +38,14 @@ if TYPE_CHECKING:
         UnsupportedModelError,
         UserError,
     )
+    from persona_judge_llm.in_memory import InMemoryProfileStore
     from persona_judge_llm.planning import PreparedCall
-    from persona_judge_llm.preferences import (
-        InMemoryProfileStore,
-        Preference,
-        Profile,
-        ProfileStore,
-    )
+    from persona_judge_llm.preferences import Preference, Profile, ProfileStore
     from persona_judge_llm.requests import Request
     from persona_judge_llm.sampling import SamplingParams
     from persona_judge_llm.scope import no_persona, use_user
     from persona_judge_llm.splitting import Split, SplitCall, Splitter
+    from persona_judge_llm.suggesting import suggest_preferences
     from persona_judge_llm.trace import Chunk, Generation, TokenTrace, Usage
 
 __all__ = [
@@ -65,6 +64,7 @@ __all__ = [
     "MissingUserError",
     "ModelError",
     "ModelLoadError",
+    "NothingToUndoError",
     "NumericalError",
     "PersonaJudge",
     "PersonaJudgeError",
@@ -73,6 +73,7 @@ __all__ = [
     "PreparedCall",
     "Profile",
     "ProfileConflictError",
+    "ProfileImportError",
     "ProfileStore",
     "ProfileStoreError",
     "ProfileStoreSchemaError",
@@ -89,17 +90,20 @@ __all__ = [
     "Usage",
     "UserError",
     "no_persona",
+    "suggest_preferences",
     "use_user",
 ]
 
 _HOMES = {
     "engine": ("PersonaJudge",),
     "planning": ("PreparedCall",),
-    "preferences": ("InMemoryProfileStore", "Preference", "Profile", "ProfileStore"),
+    "in_memory": ("InMemoryProfileStore",),
+    "preferences": ("Preference", "Profile", "ProfileStore"),
     "requests": ("Request",),
     "sampling": ("SamplingParams",),
     "scope": ("no_persona", "use_user"),
     "splitting": ("Split", "SplitCall", "Splitter"),
+    "suggesting": ("suggest_preferences",),
     "trace": ("Chunk", "Generation", "TokenTrace", "Usage"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

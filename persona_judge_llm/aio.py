@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Final, TypeVar
 
+from persona_judge_llm.awaiting import remember
 from persona_judge_llm.errors import EngineClosedError, EngineOverloadedError
 from persona_judge_llm.forking import renew_after_fork
 from persona_judge_llm.requests import StopCheck
@@ -74,6 +75,7 @@ async def run(crew: Crew, work: Callable[[StopCheck], T]) -> T:
     """Run `work` in a thread with the caller's context variables; tell it when cancelled."""
     cancelled = threading.Event()
     context = copy_context()
+    context.run(remember, asyncio.get_running_loop())
     try:
         future = crew.submit(lambda: context.run(work, cancelled.is_set))
         return await asyncio.wrap_future(future)
@@ -96,6 +98,7 @@ async def _stream(
     context: Context,
 ) -> AsyncGenerator[T, None]:
     loop = asyncio.get_running_loop()
+    context.run(remember, loop)
     cancelled = threading.Event()
     queue: asyncio.Queue[T | _End | BaseException] = asyncio.Queue()
 

@@ -21,6 +21,7 @@ CALL_ARGUMENTS = (
     "persona",
     "placement",
     "tools",
+    "scope",
     "timeout",
 )
 ENGINE_SETTINGS = (

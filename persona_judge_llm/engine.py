@@ -28,7 +28,7 @@ from persona_judge_llm.models.loading import load
 from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.models.weights import WeightFormat, prepare_weights
 from persona_judge_llm.planning import Planner, PreparedCall, Settings
-from persona_judge_llm.preferences import Preference, ProfileStore
+from persona_judge_llm.preferences import AnyProfileStore, Preference
 from persona_judge_llm.prompts import PromptBuilder
 from persona_judge_llm.requests import (
     Placement,
@@ -103,7 +103,7 @@ class PersonaJudge:
         model: PreTrainedModel | LanguageModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        profiles: ProfileStore | None = None,
+        profiles: AnyProfileStore | None = None,
         rule: Rule = "alternate",
         num_draft_tokens: int = 4,
         turns: tuple[int, int] | None = None,
@@ -250,6 +250,7 @@ class PersonaJudge:
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        scope: str | None = None,
         timeout: float | None = None,
     ) -> Generation:
         """Answer one prompt.
@@ -266,14 +267,15 @@ class PersonaJudge:
             persona: False answers with the plain model.
             placement: see `PersonaJudge`.
             tools: OpenAI-style function schemas for the chat template.
+            scope: where the call is made; leaves out preferences of other scopes.
             timeout: seconds after which the call fails with `DeadlineExceededError`.
 
         Raises:
             PersonaJudgeError: see `errors`; all of them before any forward pass, except
                 `NumericalError`, `DecodingError` and `DeadlineExceededError`.
         """
-        arguments = given(locals())
-        return self._runner.run_one(self._prepared(prompt, arguments), self._cancelled(_never))
+        call = self._prepared(prompt, given(locals()))
+        return self._runner.run_one(call, self._cancelled(_never))
 
     def stream(
         self,
@@ -288,6 +290,7 @@ class PersonaJudge:
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        scope: str | None = None,
         timeout: float | None = None,
     ) -> Generator[Chunk, None, None]:
         """Answer one prompt in pieces; arguments and errors as for `generate`.
@@ -296,8 +299,7 @@ class PersonaJudge:
         read. Nothing is computed for chunks that nobody asks for; closing the iterator frees
         everything.
         """
-        arguments = given(locals())
-        call = self._prepared(prompt, arguments)
+        call = self._prepared(prompt, given(locals()))
         return (chunk for chunk in self._runner.stream(call, self._cancelled(_never)))
 
     def generate_batch(self, requests: Iterable[Request | PreparedCall]) -> list[Generation]:
@@ -334,7 +336,6 @@ class PersonaJudge:
         """
         check_names("argument", arguments, CALL_ARGUMENTS)
         self._check_open()
-
         started = time.monotonic()
 
         def work(cancelled: StopCheck) -> Iterator[Chunk]:

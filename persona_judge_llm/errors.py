@@ -13,6 +13,8 @@
         - ProfileConflictError        somebody else changed the profile first
         - ProfileStoreUnavailableError  the store cannot be read or written now
         - ProfileStoreSchemaError     the database's tables are not those of this version
+        - ProfileImportError          a line of an import that cannot be used
+        - NothingToUndoError          no write of the profile is left to undo
      * ModelError
         - ModelLoadError              a model that cannot be loaded
         - UnsupportedModelError       a model that cannot do what was asked of it
@@ -49,6 +51,7 @@ class InvalidParameterError(PersonaJudgeError):
             shown = f"{shown[:77]}..."
         super().__init__(f"{name} must be {expected}, not {shown}")
         self.name = name
+        self.expected = expected
 
 
 class InvalidPromptError(InvalidParameterError):
@@ -133,6 +136,26 @@ class ProfileStoreUnavailableError(ProfileStoreError):
 
 class ProfileStoreSchemaError(ProfileStoreError):
     """The database's tables are missing or are not those of this version."""
+
+
+class ProfileImportError(ProfileStoreError):
+    """A line of an import that cannot be used; quotes nothing of the line."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line = line
+        self.reason = reason
+
+
+class NothingToUndoError(ProfileStoreError):
+    """Every write of the profile that can be undone is undone."""
+
+    def __init__(self, user_id: str, steps: int) -> None:
+        super().__init__(
+            f"nothing to undo for {user_id!r}: none of the last {steps} writes is left, except "
+            "maybe the first one, which made the profile"
+        )
+        self.user_id = user_id
 
 
 class ModelError(PersonaJudgeError):

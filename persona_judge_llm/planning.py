@@ -5,6 +5,7 @@ and frozen: what comes after sees this version and no other.
 """
 
 import hashlib
+import inspect
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from persona_judge_llm.arguments import UnknownUserPolicy
+from persona_judge_llm.awaiting import result_of
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import (
     ContextOverflowError,
@@ -24,11 +26,11 @@ from persona_judge_llm.errors import (
     UnknownUserError,
     UnsupportedModelError,
 )
-from persona_judge_llm.preferences import Preference, Profile, ProfileStore
+from persona_judge_llm.preferences import AnyProfileStore, Preference, Profile
 from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder, check_messages
 from persona_judge_llm.requests import Placement, Request, Rule, check_turns
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
-from persona_judge_llm.scope import resolve_user
+from persona_judge_llm.scope import ambient_scope, resolve_user
 from persona_judge_llm.splitting import Split, SplitCall, Splitter
 
 NEUTRAL_FINGERPRINT = "neutral"
@@ -57,6 +59,8 @@ class PreparedCall:
     """
 
     request: Request
+    user_id: str | None
+    """Whose stored profile was read; None where none was."""
     split: Split
     profile_version: int | None
     fingerprint: str
@@ -121,7 +125,7 @@ class Planner:
     def __init__(
         self,
         prompts: PromptBuilder,
-        profiles: ProfileStore | None,
+        profiles: AnyProfileStore | None,
         settings: Settings,
         defaults: SamplingParams,
         context_window: int | None,
@@ -150,7 +154,9 @@ class Planner:
         settings = self._settings
         messages = check_messages(request.prompt)
         self._check_size(messages)
-        user_id, profile, preferences = self._whose(request)
+        user_id, profile, everything = self._whose(request)
+        scope = request.scope or ambient_scope()
+        preferences = tuple(p for p in everything if p.scope in (None, scope))
         split = self._split(preferences, request.params.seed)
         placement = request.placement or settings.placement
 
@@ -169,6 +175,7 @@ class Planner:
         self._check_ids((*built_a.ids, *(built_b.ids if built_b else ())))
         return PreparedCall(
             request=request,
+            user_id=user_id,
             split=split,
             profile_version=profile.version if profile else None,
             fingerprint=_fingerprint(user_id, split, turns, rule, num_draft_tokens, placement),
@@ -221,6 +228,8 @@ class Planner:
             )
         try:
             profile = self._profiles.get(user_id)
+            if inspect.isawaitable(profile):
+                profile = result_of(profile)
         except UnknownUserError:
             if self._settings.unknown_user == "neutral":
                 return None

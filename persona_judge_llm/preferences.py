@@ -1,23 +1,23 @@
-"""What is known of a user's taste: `Preference`, `Profile`, and where profiles come from."""
+"""What is known of a user's taste: `Preference`, `Profile`, and the port for stores of them."""
 
-import dataclasses
 import json
 import sys
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timezone
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from persona_judge_llm.errors import (
-    InvalidPreferenceError,
-    ProfileConflictError,
-    UnknownUserError,
-)
+from persona_judge_llm.errors import InvalidPreferenceError
 
 PreferenceKind = Literal["prefer", "must"]
 PreferenceSource = Literal["user", "import", "inferred"]
+
+_KINDS = frozenset(get_args(PreferenceKind))
+_SOURCES = frozenset(get_args(PreferenceSource))
+
+_NO_NAMES: frozenset[str] = frozenset()
 
 MAX_TEXT_LENGTH = 2_000
 MAX_USER_ID_LENGTH = 255
@@ -33,9 +33,17 @@ def check_text(name: str, value: object, max_length: int) -> str:
     shown = f"text of {len(value)} characters"  # what a user wrote is in no error
     if len(value) > max_length:
         raise InvalidPreferenceError(name, shown, f"at most {max_length} characters long")
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+    if "\0" in value or not (value.isascii() or _encodes(value)):
         raise InvalidPreferenceError(name, shown, "valid Unicode without NUL or lone surrogates")
     return value
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 def _check_moment(name: str, value: object) -> None:
@@ -45,6 +53,15 @@ def _check_moment(name: str, value: object) -> None:
         value.astimezone(timezone.utc)
     except OverflowError:
         raise InvalidPreferenceError(name, value, "within the years 1 to 9999 in UTC") from None
+
+
+def _names(value: object) -> frozenset[str]:
+    if isinstance(value, list | tuple | set | frozenset) and not value:
+        return _NO_NAMES
+    found = tuple(value) if isinstance(value, Iterable) else (value,)
+    if isinstance(value, str) or not all(isinstance(name, str) for name in found):
+        raise InvalidPreferenceError("opposes", value, "a set of preference ids")
+    return frozenset(found)
 
 
 def check_user_id(value: object) -> str:
@@ -75,6 +92,11 @@ class Preference:
     expires_at: datetime | None = None
     """When it stops counting; must carry a time zone."""
     source: PreferenceSource = "user"
+    """Who says so; what was "inferred" counts only once it is confirmed."""
+    scope: str | None = None
+    """Counts only in calls with this scope, such as "work"; None: in all of them."""
+    confirmed: bool = False
+    """Whether the user agreed to an inferred preference; see `confirm` of the stores."""
     id: str | None = None
     """Unique within a profile; stores assign one where it is None."""
 
@@ -86,28 +108,29 @@ class Preference:
         # Compared, not asked for being finite: a whole number too large for a float would overflow.
         if not 0 < self.weight <= sys.float_info.max:
             raise InvalidPreferenceError("weight", self.weight, "finite and above 0")
-        if self.kind not in get_args(PreferenceKind):
+        if not isinstance(self.kind, str) or self.kind not in _KINDS:
             raise InvalidPreferenceError("kind", self.kind, "'prefer' or 'must'")
-        if self.source not in get_args(PreferenceSource):
+        if not isinstance(self.source, str) or self.source not in _SOURCES:
             raise InvalidPreferenceError("source", self.source, "'user', 'import' or 'inferred'")
-        if not isinstance(self.active, bool):
-            raise InvalidPreferenceError("active", self.active, "True or False")
-        for name in ("dimension", "id"):
-            if getattr(self, name) is not None:
-                check_text(name, getattr(self, name), MAX_USER_ID_LENGTH)
-        if (
-            isinstance(self.opposes, str)
-            or not isinstance(self.opposes, Iterable)
-            or not all(isinstance(o, str) for o in self.opposes)
-        ):
-            raise InvalidPreferenceError("opposes", self.opposes, "a set of preference ids")
-        object.__setattr__(self, "opposes", frozenset(self.opposes))
+        for name, flag in (("active", self.active), ("confirmed", self.confirmed)):
+            if flag is not True and flag is not False:
+                raise InvalidPreferenceError(name, flag, "True or False")
+        named = (("dimension", self.dimension), ("scope", self.scope), ("id", self.id))
+        for name, label in named:
+            if label is not None:
+                check_text(name, label, MAX_USER_ID_LENGTH)
+        object.__setattr__(self, "opposes", _names(self.opposes))
         if self.expires_at is not None:
             _check_moment("expires_at", self.expires_at)
 
+    @property
+    def pending(self) -> bool:
+        """Whether it was inferred and waits to be confirmed or rejected."""
+        return self.source == "inferred" and not self.confirmed
+
     def in_force(self, now: datetime | None = None) -> bool:
-        """Tell whether it counts at `now` (default: the present): active and not expired."""
-        if not self.active:
+        """Tell whether it counts at `now` (default: the present): active, sure and not expired."""
+        if not self.active or self.pending:
             return False
         return self.expires_at is None or self.expires_at > (now or datetime.now(timezone.utc))
 
@@ -161,6 +184,8 @@ def _json_copy(settings: object) -> dict[str, Any]:
     if not isinstance(settings, Mapping):
         raise InvalidPreferenceError("settings", settings, expected)
     given = dict(settings)
+    if not given:
+        return given
     try:
         copy: dict[str, Any] = json.loads(json.dumps(given, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
@@ -187,118 +212,23 @@ class ProfileStore(Protocol):
         ...
 
 
-class InMemoryProfileStore:
-    """Profiles in a dictionary; safe to use from many threads. For tests and small programs."""
+@runtime_checkable
+class AsyncProfileStore(Protocol):
+    """A profile store of programs on an event loop; serves `agenerate` and `astream`."""
 
-    def __init__(self, profiles: tuple[Profile, ...] | list[Profile] = ()) -> None:
-        self._lock = threading.Lock()
-        self._profiles: dict[str, Profile] = {}
-        for profile in profiles:
-            self.put(profile)
-
-    def get(self, user_id: str) -> Profile:
+    async def get(self, user_id: str) -> Profile:
         """Return the user's profile, or raise `UnknownUserError`."""
-        check_user_id(user_id)
-        with self._lock:
-            try:
-                return self._profiles[user_id]
-            except KeyError:
-                raise UnknownUserError(user_id) from None
+        ...
 
-    def get_version(self, user_id: str) -> int:
-        """Return the stored version, or raise `UnknownUserError`."""
-        return self.get(user_id).version
-
-    def put(self, profile: Profile, expected_version: int | None = None) -> Profile:
-        """Store `profile` and return it as stored: one version on, every preference with an id."""
-        with self._lock:
-            return self._put(profile, expected_version)
-
-    def add(
-        self, user_id: str, preference: Preference, expected_version: int | None = None
-    ) -> Profile:
-        """Append one preference; creates the profile if there is none."""
-        check_user_id(user_id)
-        with self._lock:
-            found = self._profiles.get(user_id, Profile(user_id))
-            return self._put(
-                dataclasses.replace(found, preferences=(*found.preferences, preference)),
-                expected_version,
-            )
-
-    def update(
-        self,
-        user_id: str,
-        preference_id: str,
-        *,
-        expected_version: int | None = None,
-        **changes: Any,  # noqa: ANN401
-    ) -> Profile:
-        """Change fields of one preference (`text=`, `weight=`, `active=`, ...)."""
-        check_changes(changes)
-        with self._lock:
-            found, position = self._find(user_id, preference_id)
-            preferences = list(found.preferences)
-            preferences[position] = dataclasses.replace(preferences[position], **changes)
-            return self._put(
-                dataclasses.replace(found, preferences=tuple(preferences)), expected_version
-            )
-
-    def remove(
-        self, user_id: str, preference_id: str, expected_version: int | None = None
-    ) -> Profile:
-        """Remove one preference."""
-        with self._lock:
-            found, position = self._find(user_id, preference_id)
-            preferences = found.preferences[:position] + found.preferences[position + 1 :]
-            return self._put(dataclasses.replace(found, preferences=preferences), expected_version)
-
-    def list_users(self) -> Iterator[str]:
-        """Yield the ids of all users in order."""
-        with self._lock:
-            users = sorted(self._profiles)
-        yield from users
-
-    def erase(self, user_id: str) -> None:
-        """Forget the user; raises `UnknownUserError` if there is none."""
-        check_user_id(user_id)
-        with self._lock:
-            if self._profiles.pop(user_id, None) is None:
-                raise UnknownUserError(user_id)
-
-    def _find(self, user_id: str, preference_id: str) -> tuple[Profile, int]:
-        found = self._profiles.get(check_user_id(user_id))
-        if found is None:
-            raise UnknownUserError(user_id)
-        for position, preference in enumerate(found.preferences):
-            if preference.id == preference_id:
-                return found, position
-        raise InvalidPreferenceError("preference_id", preference_id, "one of the profile's ids")
-
-    def _put(self, profile: Profile, expected_version: int | None) -> Profile:
-        found = self._profiles.get(profile.user_id)
-        found_version = found.version if found else 0
-        if expected_version is not None and expected_version != found_version:
-            raise ProfileConflictError(profile.user_id, expected_version, found_version)
-        stored = dataclasses.replace(
-            profile, preferences=with_ids(profile.preferences), version=found_version + 1
-        )
-        self._profiles[profile.user_id] = stored
-        return stored
+    async def put(self, profile: Profile, expected_version: int | None = None) -> Profile:
+        """Store `profile` and return it as stored; see `ProfileStore`."""
+        ...
 
 
-def check_changes(changes: Mapping[str, object]) -> None:
-    """Refuse, by name, changes that are not fields of a preference (its id never changes)."""
-    allowed = {f.name for f in dataclasses.fields(Preference)} - {"id"}
-    for name in changes:
-        if name not in allowed:
-            raise InvalidPreferenceError("change", name, f"one of {sorted(allowed)}")
+AnyProfileStore: TypeAlias = ProfileStore | AsyncProfileStore
 
 
-def with_ids(preferences: tuple[Preference, ...]) -> tuple[Preference, ...]:
-    """Give each preference without an id the first free one of p1, p2, ..."""
-    taken = {p.id for p in preferences}
-    free = (f"p{n}" for n in range(1, len(preferences) + len(taken) + 1) if f"p{n}" not in taken)
-    return tuple(
-        p if p.id is not None else dataclasses.replace(p, id=next(free)) for p in preferences
-    )
+def __getattr__(name: str) -> object:
+    if name == "InMemoryProfileStore":  # its first home; it now stands on more than this module
+        return getattr(import_module("persona_judge_llm.in_memory"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

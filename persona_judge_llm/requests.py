@@ -6,7 +6,13 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
-from persona_judge_llm.preferences import MAX_ACTIVE_PREFERENCES, Preference, check_user_id
+from persona_judge_llm.preferences import (
+    MAX_ACTIVE_PREFERENCES,
+    MAX_USER_ID_LENGTH,
+    Preference,
+    check_text,
+    check_user_id,
+)
 from persona_judge_llm.sampling import SamplingParams
 
 Rule = Literal["alternate", "fixed"]
@@ -49,6 +55,8 @@ class Request:
     """Where the preferences stand: in the "system" message or in the "last" user message."""
     tools: Sequence[Mapping[str, Any]] | None = None
     """OpenAI-style function schemas, rendered by the chat template for both sides."""
+    scope: str | None = None
+    """Where the call is made, such as "work": preferences of other scopes do not count."""
     timeout: float | None = None
     """Seconds after which the call fails with `DeadlineExceededError`; None: no limit."""
 
@@ -67,6 +75,8 @@ class Request:
         if not isinstance(self.persona, bool):
             raise InvalidParameterError("persona", self.persona, "True or False")
         check_timeout(self.timeout)
+        if self.scope is not None:
+            check_text("scope", self.scope, MAX_USER_ID_LENGTH)
         check_rule(self.rule)
         check_num_draft_tokens(self.num_draft_tokens)
         check_placement(self.placement)

@@ -230,4 +230,5 @@ def _answered(
         profile_version=call.profile_version,
         seed=task.seed,
         fingerprint=call.fingerprint,
+        user_id=call.user_id,
     )

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
 
-from persona_judge_llm.preferences import check_user_id
+from persona_judge_llm.preferences import MAX_USER_ID_LENGTH, check_text, check_user_id
 
 
 class _Neutral:
@@ -25,8 +25,9 @@ class _Scope:
     Keeps nothing itself, so one scope object may be open many times, in many threads.
     """
 
-    def __init__(self, value: str | _Neutral) -> None:
+    def __init__(self, value: str | _Neutral, scope: str | None = None) -> None:
         self.value = value
+        self.scope = scope
 
     def __enter__(self) -> None:
         _open.set((*_open.get(), self))
@@ -49,15 +50,28 @@ class _Scope:
 _open: ContextVar[tuple[_Scope, ...]] = ContextVar("persona_judge_scopes", default=())
 
 
-def use_user(user_id: str) -> _Scope:
+def use_user(user_id: str, scope: str | None = None) -> _Scope:
     """Open a scope in which `user_id` is the user of every call that names none.
+
+    With `scope`, such as "work", the preferences of that scope count beside those of none.
 
     Follows context variables: tasks started inside inherit it, plain threads do not.
 
     Raises:
-        InvalidPreferenceError: a user id that is empty, too long or not valid Unicode.
+        InvalidPreferenceError: a name that is empty, too long or not valid Unicode.
     """
-    return _Scope(check_user_id(user_id))
+    return _Scope(check_user_id(user_id), check_scope(scope))
+
+
+def check_scope(scope: object) -> str | None:
+    """Return `scope` if it can name one, or is None."""
+    return None if scope is None else check_text("scope", scope, MAX_USER_ID_LENGTH)
+
+
+def ambient_scope() -> str | None:
+    """Return the `scope` of the innermost `use_user()`."""
+    scopes = _open.get()
+    return scopes[-1].scope if scopes else None
 
 
 def no_persona() -> _Scope:

@@ -72,6 +72,8 @@ class Generation:
     """Repeats this text when passed as `SamplingParams(seed=...)` with the same request."""
     fingerprint: str
     """Identifies user and preferences without telling them; "neutral" in a plain call."""
+    user_id: str | None = field(default=None, repr=False)
+    """Whose stored profile was read; None where none was."""
 
     @property
     def acceptance_rate(self) -> float | None:

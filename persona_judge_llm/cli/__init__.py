@@ -3,8 +3,12 @@
     app          the command with all its subcommands
     demo         three users, through the engine, LangChain and LlamaIndex
     generate     one answer          chat    a conversation         plan   a dry run
-    profile      who likes what      model   what the model is like
+    profile      who likes what, with profile_changes, profile_review (what was inferred, undo),
+                 profile_files (export, import), profile_options, profile_views
+    model        what the model is like
+    db           the tables that profiles are kept in
     options      options that several commands have
+    files        files that are read and written
     opening      opens stores and engines, with a sign of life while a model loads
     screen       terminal, colours, JSON
     tokens       the coloured line of tokens     splits   who got which preference

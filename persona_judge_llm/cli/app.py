@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from persona_judge_llm import __version__
-from persona_judge_llm.cli import chat, demo, generate, model, plan, profile
+from persona_judge_llm.cli import chat, db, demo, generate, model, plan, profile
 from persona_judge_llm.cli.failures import OneLineErrors
 from persona_judge_llm.cli.options import example
 
@@ -50,8 +50,14 @@ app.command(epilog=example('plan "How do I cook pancakes?" --user ana'))(plan.pl
 app.add_typer(
     profile.app,
     name="profile",
-    help="Add, list and remove preferences.",
+    help="Who likes what: add, list, change, undo, import and export preferences.",
     epilog=example("profile list"),
+)
+app.add_typer(
+    db.app,
+    name="db",
+    help="Make, upgrade and check the tables of a database of profiles.",
+    epilog=example("db upgrade --store postgresql://me@host/profiles"),
 )
 app.add_typer(
     model.app, name="model", help="See what a model is like.", epilog=example("model info")

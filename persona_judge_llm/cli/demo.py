@@ -14,7 +14,8 @@ from persona_judge_llm.cli.opening import opened_engine
 from persona_judge_llm.cli.screen import stderr, stdout, write_json
 from persona_judge_llm.cli.splits import preference_values
 from persona_judge_llm.errors import MissingDependencyError
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference, ProfileStore
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Preference, ProfileStore
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,12 @@ import typer
 from typer.core import TyperGroup
 
 from persona_judge_llm.cli.screen import visible
-from persona_judge_llm.errors import PersonaJudgeError, UnknownUserError
+from persona_judge_llm.errors import (
+    PersonaJudgeError,
+    ProfileImportError,
+    ProfileStoreSchemaError,
+    UnknownUserError,
+)
 
 
 class OneLineErrors(TyperGroup):
@@ -35,4 +40,13 @@ def sentence(error: PersonaJudgeError) -> str:
             f"no profile for user {error.user_id!r}; "
             f'add one: persona-judge profile add {user} "Be concise"'
         )
-    return " ".join(str(error).split())
+    told = " ".join(str(error).split())
+    if isinstance(error, ProfileStoreSchemaError):
+        fault, found, _ = told.rpartition("; call ")
+        return f"{fault}; with the same --store, run: persona-judge db upgrade" if found else told
+    if isinstance(error, ProfileImportError):
+        return (
+            f"{told}; the lines before it are stored, it and the rest are not: "
+            "mend it and import again, or use --skip-bad-lines"
+        )
+    return told

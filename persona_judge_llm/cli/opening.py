@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from persona_judge_llm.cli.screen import stderr
+from persona_judge_llm.errors import ProfileStoreUnavailableError
 
 if TYPE_CHECKING:
+    from sqlalchemy import URL
+
     from persona_judge_llm.engine import PersonaJudge
     from persona_judge_profiles import SQLProfileStore
 
@@ -33,18 +36,25 @@ def data_folder() -> Path:
 @contextlib.contextmanager
 def opened_store(url: str | None) -> Iterator["SQLProfileStore"]:
     """Open the store at `url`, or the user's own one."""
-    from sqlalchemy import URL
-
+    # First, as it tells which extra is missing.
     from persona_judge_profiles import SQLProfileStore
 
-    where: str | URL | None = url
-    if where is None:
-        folder = data_folder()
+    with SQLProfileStore(_own_database() if url is None else url) as store:
+        yield store
+
+
+def _own_database() -> "URL":
+    from sqlalchemy import URL
+
+    folder = data_folder()
+    try:
         # Preferences are personal: nobody else on the machine may read them.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        where = URL.create("sqlite", database=str(folder / "profiles.db"))
-    with SQLProfileStore(where) as store:
-        yield store
+    except OSError as error:
+        raise ProfileStoreUnavailableError(
+            f"the data folder {str(folder)!r} cannot be made ({error.strerror}); use --store"
+        ) from error
+    return URL.create("sqlite", database=str(folder / "profiles.db"))
 
 
 @contextlib.contextmanager

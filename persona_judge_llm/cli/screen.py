@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from datetime import datetime, timezone
 
 import typer
 from rich.console import Console
@@ -33,6 +34,16 @@ def visible(text: str) -> str:
     return "".join(
         c if c in _LINE_BREAKS or unicodedata.category(c) != "Cc" else "\ufffd" for c in text
     )
+
+
+def line(text: str) -> str:
+    """Return `text` as one line, safe to show: no break in it can pass for another entry."""
+    return " ".join(visible(text).splitlines())
+
+
+def minute(moment: datetime) -> str:
+    """Return a moment to the minute, in UTC."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def plain(text: str, style: str = "") -> Text:

@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from persona_judge_llm.cli.screen import plain
+from persona_judge_llm.cli.screen import minute, plain
 from persona_judge_llm.preferences import Preference
 
 if TYPE_CHECKING:  # it loads torch
@@ -16,15 +16,34 @@ if TYPE_CHECKING:  # it loads torch
 
 def labelled(preference: Preference) -> Text:
     """Return a preference in one line, with what is unusual about it."""
-    notes = []
+    unusual = notes(preference)
+    shown = plain(preference.text)
+    return shown.append_text(plain(f" ({unusual})", "dim")) if unusual else shown
+
+
+def notes(preference: Preference) -> str:
+    """Return what is unusual about a preference; may hold what a user wrote."""
+    found = []
     if preference.kind == "must":
-        notes.append("must")
+        found.append("must")
     if preference.weight != 1:
-        notes.append(f"x{preference.weight:g}")
+        found.append(f"x{preference.weight:g}")
+    if preference.scope is not None:
+        found.append(f"only for {preference.scope}")
+    if preference.expires_at is not None and state(preference) != "expired":
+        found.append(f"until {minute(preference.expires_at)}")
+    if state(preference) != "active":
+        found.append(state(preference))
+    return ", ".join(found)
+
+
+def state(preference: Preference) -> str:
+    """Return in one word or three whether a preference counts, and why not."""
+    if preference.pending:
+        return "to be confirmed"
     if not preference.active:
-        notes.append("inactive")
-    line = plain(preference.text)
-    return line.append(f" ({', '.join(notes)})", "dim") if notes else line
+        return "inactive"
+    return "active" if preference.in_force() else "expired"
 
 
 def split_table(split: "Split") -> Table:
@@ -75,6 +94,8 @@ def preference_values(preference: Preference) -> dict[str, Any]:
         "opposes": sorted(preference.opposes),
         "expires_at": None if expires is None else expires.isoformat(),
         "source": preference.source,
+        "scope": preference.scope,
+        "confirmed": preference.confirmed,
     }
 
 

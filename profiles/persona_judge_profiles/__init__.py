@@ -1,9 +1,10 @@
 """Profiles in an SQL database, behind the `ProfileStore` port of persona-judge-llm."""
 
+from persona_judge_llm.changes import ProfileEvent
 from persona_judge_llm.errors import MissingDependencyError
 
 try:
-    from persona_judge_profiles.rows import ProfileEvent
+    from persona_judge_profiles.async_store import AsyncSQLProfileStore
     from persona_judge_profiles.store import SQLProfileStore
 except ModuleNotFoundError as error:
     # Another missing module is a fault of ours, which must not be told as a missing extra.
@@ -11,4 +12,4 @@ except ModuleNotFoundError as error:
         raise
     raise MissingDependencyError("profiles", error.name) from error
 
-__all__ = ["ProfileEvent", "SQLProfileStore"]
+__all__ = ["AsyncSQLProfileStore", "ProfileEvent", "SQLProfileStore"]

@@ -1,4 +1,4 @@
-"""Connections to read and to write by: engines of our own, and engines that a caller lends.
+"""Connections to read and to write by, of an engine of our own or of one that a caller lends.
 
 Reads run in AUTOCOMMIT: one statement, no transaction around it. Writes run in one transaction,
 which on SQLite begins with BEGIN IMMEDIATE: a transaction that reads first and asks for the
@@ -6,92 +6,15 @@ write lock later can lose another writer's change.
 """
 
 import contextlib
-import sqlite3
-import threading
-import time
 from collections.abc import Iterator
 
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, Engine, StaticPool
 
-from persona_judge_llm.errors import InvalidParameterError, MissingDependencyError
-
-BUSY_SECONDS = 10.0
-_PRAGMAS = ("foreign_keys=ON", "secure_delete=ON", "synchronous=NORMAL")
-
-
-def parse_url(text: str | URL) -> URL:
-    """Return the URL.
-
-    Raises:
-        InvalidParameterError: not a database URL, or one of an asynchronous driver.
-        MissingDependencyError: the database's driver is not installed.
-    """
-    try:
-        url = make_url(text)
-        asynchronous = url.get_dialect().is_async
-    except (ArgumentError, ValueError):
-        raise _bad_url() from None
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("postgres", error.name) from None
-    if asynchronous:
-        raise InvalidParameterError("url_or_engine", url.drivername, "a synchronous driver's URL")
-    return url
-
-
-def in_memory(url: URL) -> bool:
-    """Tell whether a SQLite URL names a database that lives in one connection."""
-    return url.database in (None, "", ":memory:") or "mode=memory" in str(url)
-
-
-def open_engine(url: URL) -> Engine:
-    """Make an engine of our own; it connects when it is first used."""
-    try:
-        if url.get_backend_name() != "sqlite":
-            return create_engine(
-                url, hide_parameters=True, pool_pre_ping=True, isolation_level="AUTOCOMMIT"
-            )
-        engine = create_engine(
-            url,
-            hide_parameters=True,
-            isolation_level="AUTOCOMMIT",
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-            **({"poolclass": StaticPool} if in_memory(url) else {}),
-        )
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("postgres", error.name) from None
-    except ArgumentError:
-        raise _bad_url() from None
-    event.listen(engine, "connect", _set_up_sqlite)
-    return engine
-
-
-def _bad_url() -> InvalidParameterError:
-    # Does not show what was given: a mistyped URL still holds the password.
-    return InvalidParameterError("url_or_engine", "***", "a URL such as 'sqlite:///profiles.db'")
-
-
-def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
-    # Turning WAL on needs the file alone and does not wait for it as other statements do.
-    deadline = time.monotonic() + BUSY_SECONDS
-    while not _turned_wal_on(connection) and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def _turned_wal_on(connection: sqlite3.Connection) -> bool:
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error):
-            raise
-        return False
-    return True
+from persona_judge_profiles.waiting import Turns
 
 
 class Connections:
-    """Hands out connections; one lock where all threads share one connection."""
+    """Hands out connections; one after the other where all share one."""
 
     def __init__(self, engine: Engine, *, owned: bool) -> None:
         self._engine = engine
@@ -99,9 +22,11 @@ class Connections:
         self._autocommit = (
             engine if owned else engine.execution_options(isolation_level="AUTOCOMMIT")
         )
+        self.on_loop = engine.dialect.is_async
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.only_one = isinstance(engine.pool, StaticPool)
         self._guard: contextlib.AbstractContextManager[object] = (
-            threading.RLock() if isinstance(engine.pool, StaticPool) else contextlib.nullcontext()
+            Turns(on_loop=self.on_loop) if self.only_one else contextlib.nullcontext()
         )
 
     @contextlib.contextmanager
@@ -120,14 +45,15 @@ class Connections:
             return
         with self.reading() as connection:
             connection.begin()
-            if getattr(connection.connection.dbapi_connection, "in_transaction", False):
+            if getattr(connection.connection.driver_connection, "in_transaction", False):
                 # A "begin" hook of the caller's engine has begun one, maybe without the lock.
                 connection.exec_driver_sql("ROLLBACK")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
             except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
+                if not connection.invalidated:  # as SQLAlchemy does when a task is cancelled
+                    connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
 

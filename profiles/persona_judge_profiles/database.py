@@ -2,15 +2,17 @@
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterator
 
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persona_judge_llm.errors import InvalidParameterError, ProfileStoreUnavailableError
 from persona_judge_profiles import schema
-from persona_judge_profiles.connections import Connections, open_engine, parse_url
+from persona_judge_profiles.connections import Connections
 from persona_judge_profiles.failures import translated
+from persona_judge_profiles.urls import open_engine, parse_url
+from persona_judge_profiles.waiting import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -18,22 +20,20 @@ _log = logging.getLogger(__name__)
 class Database:
     """What the store reads and writes through, and the life of its engine."""
 
-    def __init__(self, url_or_engine: str | URL | Engine) -> None:
-        self._owned = not isinstance(url_or_engine, Engine)
-        if isinstance(url_or_engine, Engine):
-            engine = url_or_engine
-        elif isinstance(url_or_engine, str | URL):
-            engine = open_engine(parse_url(url_or_engine))
-        else:
-            raise InvalidParameterError(
-                "url_or_engine", type(url_or_engine), "a database URL or a SQLAlchemy Engine"
-            )
+    def __init__(self, url_or_engine: object, *, on_loop: bool) -> None:
+        self._owned = isinstance(url_or_engine, str | URL)
+        engine = _engine(url_or_engine, on_loop=on_loop)
         self.name = engine.url.render_as_string(hide_password=True)
         """The database as it may be shown: without the password."""
         self._connections = Connections(engine, owned=self._owned)
-        self._lock = threading.Lock()
+        self._lock = Turns(on_loop=on_loop)
         self._checked = False
         self._closed = False
+
+    @property
+    def in_one_connection(self) -> bool:
+        """Whether all share one connection, as of a database in memory."""
+        return self._connections.only_one
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -55,6 +55,12 @@ class Database:
         """Run the missing migrations; others who start at the same time wait."""
         with self._translated(), self._connections.writing() as connection:
             schema.upgrade(connection)
+        self._checked = True
+
+    def stamp(self) -> None:
+        """Say that the tables are those of this version, without looking at them."""
+        with self._translated(), self._connections.writing() as connection:
+            schema.stamp(connection)
         self._checked = True
 
     def check(self) -> None:
@@ -102,3 +108,18 @@ class Database:
             raise ProfileStoreUnavailableError(f"the profile store {self.name} is closed")
         with translated(self.name):
             yield
+
+
+def _engine(given: object, *, on_loop: bool) -> Engine:
+    if isinstance(given, str | URL):
+        return open_engine(parse_url(given, on_loop=on_loop), on_loop=on_loop)
+    engine = given.sync_engine if isinstance(given, AsyncEngine) else given
+    if not isinstance(engine, Engine) or engine.dialect.is_async != on_loop:
+        kind = "AsyncEngine" if on_loop else "Engine"
+        other = "SQLProfileStore" if on_loop else "AsyncSQLProfileStore"
+        raise InvalidParameterError(
+            "url_or_engine",
+            type(given).__name__,
+            f"a database URL or a SQLAlchemy {kind} (for another engine use {other})",
+        )
+    return engine

@@ -1,65 +1,70 @@
-"""Between values and rows: every statement of the store, and nothing about connections."""
+"""Profiles between values and rows: statements and nothing about connections."""
 
+import dataclasses
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal, cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Row, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from persona_judge_llm.preferences import Preference, Profile
-from persona_judge_profiles.tables import EventRow, PreferenceRow, ProfileRow
-
-Action = Literal["put", "add", "update", "remove"]
+from persona_judge_profiles.tables import EventRow, FeedbackRow, PreferenceRow, ProfileRow
 
 # The tables, not the mapped classes: one Core statement costs a fifth of an ORM session.
 profiles = cast("Table", ProfileRow.__table__)
 preferences = cast("Table", PreferenceRow.__table__)
 events = cast("Table", EventRow.__table__)
+feedback = cast("Table", FeedbackRow.__table__)
 
-_OWNER = (profiles.c.tenant == bindparam("tenant"), profiles.c.user_id == bindparam("user"))
-_FIELDS = [c for c in preferences.c if c.name not in ("profile_id", "position")]
+OWNER = (profiles.c.tenant == bindparam("tenant"), profiles.c.user_id == bindparam("user"))
+_NAMES = tuple(f.name for f in dataclasses.fields(Preference))
+_OPTIONAL = _NAMES[1:]
+_FIELDS = tuple(preferences.c[name] for name in _NAMES)  # in their order, for `_preference`
+_STAMP = (profiles.c.incarnation, profiles.c.version)
 _GET = (
-    select(profiles.c.version, profiles.c.settings, *_FIELDS)
+    select(*_STAMP, profiles.c.settings, *_FIELDS)
     .select_from(profiles.outerjoin(preferences))
-    .where(*_OWNER)
+    .where(*OWNER)
     .order_by(preferences.c.position)
 )
-_GET_VERSION = select(profiles.c.version).where(*_OWNER)
+_GET_STAMP = select(*_STAMP).where(*OWNER)
 # Read for writing in two steps: in one join, PostgreSQL would wait for the profile's row and then
 # pair its new version with the preferences from before the wait.
-_LOCK = select(profiles.c.id).where(*_OWNER).with_for_update()
-_DELETE_PREFERENCE = delete(preferences).where(
-    preferences.c.profile_id == bindparam("owner"), preferences.c.id == bindparam("preference")
-)
+_LOCK = select(profiles.c.id).where(*OWNER).with_for_update()
+_ONE = (preferences.c.profile_id == bindparam("owner"), preferences.c.id == bindparam("preference"))
+_DELETE_PREFERENCE = delete(preferences).where(*_ONE)
+_UPDATE_PREFERENCE = update(preferences).where(*_ONE)
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileEvent:
-    """One write to a profile."""
+class Stamp(NamedTuple):
+    """Says which state of which life of a profile something is."""
 
+    incarnation: int
     version: int
-    """The version that the write made."""
-    action: Action
-    preference_id: str | None
-    """The preference that was added, updated or removed; None for a put."""
-    at: datetime
 
 
-def read(connection: Connection, tenant: str, user_id: str) -> Profile | None:
+class Stamped(NamedTuple):
+    """A stored profile with its stamp."""
+
+    profile: Profile
+    stamp: Stamp
+
+
+def read(connection: Connection, tenant: str, user_id: str) -> Stamped | None:
     """Return the profile, by one statement, or None."""
     found = connection.execute(_GET, {"tenant": tenant, "user": user_id}).all()
     if not found:
         return None
-    # A profile without preferences comes as one row whose preference columns are all NULL.
-    kept = tuple(_preference(row) for row in found if row.id is not None)
-    return Profile(user_id, kept, version=found[0].version, settings=found[0].settings)
+    incarnation, version, settings = tuple(found[0])[:3]
+    profile = Profile(user_id, _preferences(found), version, settings)
+    return Stamped(profile, Stamp(incarnation, version))
 
 
-def read_version(connection: Connection, tenant: str, user_id: str) -> int | None:
-    """Return the profile's version or None."""
-    version = connection.scalar(_GET_VERSION, {"tenant": tenant, "user": user_id})
-    return None if version is None else int(version)
+def read_stamp(connection: Connection, tenant: str, user_id: str) -> Stamp | None:
+    """Return the profile's stamp or None."""
+    found = connection.execute(_GET_STAMP, {"tenant": tenant, "user": user_id}).one_or_none()
+    return None if found is None else Stamp(*found)
 
 
 def lock(connection: Connection, tenant: str, user_id: str) -> int | None:
@@ -79,12 +84,44 @@ def users_after(connection: Connection, tenant: str, user_id: str, limit: int) -
     return connection.scalars(page).all()
 
 
-def insert_profile(connection: Connection, tenant: str, profile: Profile) -> int:
-    """Insert the profile without its preferences and return the key of its row."""
-    row = {"tenant": tenant, "user_id": profile.user_id, **_columns(profile)}
+def profiles_after(connection: Connection, tenant: str, user_id: str, limit: int) -> list[Profile]:
+    """Return the next profiles of the tenant, in the order of their users; two statements."""
+    users = users_after(connection, tenant, user_id, limit)
+    if not users:
+        return []
+    statement = (
+        select(profiles.c.user_id, profiles.c.version, profiles.c.settings, *_FIELDS)
+        .select_from(profiles.outerjoin(preferences))
+        .where(profiles.c.tenant == tenant, profiles.c.user_id.in_(users))
+        .order_by(profiles.c.user_id, preferences.c.position)
+    )
+    grouped: dict[str, list[Sequence[Any]]] = {}
+    for row in connection.execute(statement).all():
+        grouped.setdefault(row[0], []).append(row)
+    return [
+        Profile(user, _preferences(found), found[0][1], found[0][2])
+        for user, found in grouped.items()
+    ]
+
+
+def new_incarnation() -> int:
+    """Return the mark of a profile that begins its life."""
+    return secrets.randbits(63)
+
+
+def profile_columns(profile: Profile, now: datetime) -> dict[str, Any]:
+    """Return the columns of a profile that every write sets."""
+    return {"version": profile.version, "settings": dict(profile.settings), "updated_at": now}
+
+
+def insert_profile(connection: Connection, tenant: str, profile: Profile) -> tuple[int, int]:
+    """Insert the profile without its preferences; return the key of its row, and the mark."""
+    mark = new_incarnation()
+    row = {"tenant": tenant, "user_id": profile.user_id, "incarnation": mark}
+    row |= profile_columns(profile, datetime.now(timezone.utc))
     result = connection.execute(insert(profiles).values(row))
     key = result.inserted_primary_key
-    return int(key[0]) if key is not None else 0
+    return (int(key[0]) if key is not None else 0), mark
 
 
 def update_profile(connection: Connection, key: int, found_version: int, profile: Profile) -> bool:
@@ -92,7 +129,7 @@ def update_profile(connection: Connection, key: int, found_version: int, profile
     statement = (
         update(profiles)
         .where(profiles.c.id == key, profiles.c.version == found_version)
-        .values(_columns(profile))
+        .values(profile_columns(profile, datetime.now(timezone.utc)))
     )
     return connection.execute(statement).rowcount == 1
 
@@ -101,62 +138,49 @@ def replace_preferences(connection: Connection, key: int, old: Profile, new: Pro
     """Write what differs between the preferences of `old` and `new`."""
     before = {p.id: (place, p) for place, p in enumerate(old.preferences)}
     after = {p.id: (place, p) for place, p in enumerate(new.preferences)}
-    gone = [{"owner": key, "preference": i} for i, v in before.items() if after.get(i) != v]
+    now = datetime.now(timezone.utc)
+    gone = [{"owner": key, "preference": i} for i in before if i not in after]
     if gone:
         connection.execute(_DELETE_PREFERENCE, gone)
-    fresh = [_row(key, *value) for i, value in after.items() if before.get(i) != value]
+    changed = [
+        {"owner": key, "preference": i} | preference_columns(*value) | {"updated_at": now}
+        for i, value in after.items()
+        if i in before and before[i] != value
+    ]
+    if changed:
+        connection.execute(_UPDATE_PREFERENCE, changed)
+    fresh = [preference_row(key, *value, now) for i, value in after.items() if i not in before]
     if fresh:
         connection.execute(insert(preferences), fresh)
 
 
-def add_event(
-    connection: Connection, key: int, version: int, action: Action, preference_id: str | None
-) -> None:
-    """Record a write."""
-    connection.execute(
-        insert(events).values(
-            profile_id=key,
-            version=version,
-            action=action,
-            preference_id=preference_id,
-            at=datetime.now(timezone.utc),
-        )
-    )
-
-
-def read_events(connection: Connection, tenant: str, user_id: str) -> list[ProfileEvent] | None:
-    """Return the writes to a profile, oldest first, or None where there is no profile."""
-    statement = (
-        select(events.c.version, events.c.action, events.c.preference_id, events.c.at)
-        .select_from(profiles.outerjoin(events))
-        .where(*_OWNER)
-        .order_by(events.c.version)
-    )
-    found = connection.execute(statement, {"tenant": tenant, "user": user_id}).all()
-    return [ProfileEvent(*row) for row in found if row.version is not None] if found else None
-
-
 def erase(connection: Connection, key: int) -> None:
     """Delete the profile and all that hangs on it, whether or not foreign keys are enforced."""
-    connection.execute(delete(events).where(events.c.profile_id == key))
-    connection.execute(delete(preferences).where(preferences.c.profile_id == key))
+    for table in (feedback, events, preferences):
+        connection.execute(delete(table).where(table.c.profile_id == key))
     connection.execute(delete(profiles).where(profiles.c.id == key))
 
 
-def _columns(profile: Profile) -> dict[str, Any]:
-    return {
-        "version": profile.version,
-        "settings": dict(profile.settings),
-        "updated_at": datetime.now(timezone.utc),
-    }
+def preference_columns(place: int, preference: Preference) -> dict[str, Any]:
+    """Return the columns of a preference that a write sets."""
+    fields: dict[str, Any] = {name: getattr(preference, name) for name in _NAMES}
+    fields["opposes"] = sorted(preference.opposes)
+    fields["weight"] = float(preference.weight)  # SQLite takes no whole number this large
+    fields["position"] = place
+    return fields
 
 
-def _row(key: int, place: int, preference: Preference) -> dict[str, Any]:
-    fields: dict[str, Any] = {c.name: getattr(preference, c.name) for c in _FIELDS}
-    return {**fields, "profile_id": key, "position": place, "opposes": sorted(preference.opposes)}
+def preference_row(key: int, place: int, preference: Preference, now: datetime) -> dict[str, Any]:
+    """Return the row of a new preference."""
+    columns = preference_columns(place, preference)
+    return columns | {"profile_id": key, "created_at": now, "updated_at": now}
 
 
-def _preference(row: Row[Any]) -> Preference:
-    fields = {c.name: getattr(row, c.name) for c in _FIELDS}
-    fields["opposes"] = frozenset(fields["opposes"])
-    return Preference(fields.pop("text"), **fields)
+def _preferences(found: Sequence[Sequence[Any]]) -> tuple[Preference, ...]:
+    # By position, behind three columns of the profile: names cost more than all of the rest.
+    # A profile without preferences comes as one row whose preference columns are all NULL.
+    return tuple(_preference(*row[3:]) for row in found if row[3] is not None)
+
+
+def _preference(text: str, *fields: Any) -> Preference:  # noqa: ANN401
+    return Preference(text, **dict(zip(_OPTIONAL, fields, strict=True)))

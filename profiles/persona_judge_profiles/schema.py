@@ -1,6 +1,7 @@
 """Which version the tables are at, and bringing them to this one."""
 
 import threading
+from collections.abc import Callable
 
 from alembic import command
 from alembic.config import Config
@@ -8,8 +9,9 @@ from sqlalchemy import Connection, column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from persona_judge_profiles.failures import is_schema_error, schema_error
+from persona_judge_profiles.waiting import Turns
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`."""
 VERSION_TABLE = "pj_alembic_version"
 """Beside an application's own `alembic_version`, not in it."""
@@ -45,11 +47,20 @@ def check(connection: Connection, where: str) -> None:
 
 def upgrade(connection: Connection) -> None:
     """Run the missing migrations in the transaction of `connection`, one process at a time."""
+    _run(connection, command.upgrade)
+
+
+def stamp(connection: Connection) -> None:
+    """Record that the tables are those of this version, without touching them."""
+    _run(connection, command.stamp)
+
+
+def _run(connection: Connection, what: Callable[[Config, str], object]) -> None:
     if connection.dialect.name == "postgresql":
         # SQLite's transaction holds the one write lock already; here nothing would wait.
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
     config = Config()
     config.set_main_option("script_location", "persona_judge_profiles:migrations")
     config.attributes["connection"] = connection
-    with _one_at_a_time:
-        command.upgrade(config, "head")
+    with Turns(on_loop=connection.dialect.is_async, lock=_one_at_a_time):
+        what(config, "head")

@@ -1,26 +1,34 @@
 """`SQLProfileStore`: profiles in an SQL database."""
 
-import contextlib
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import URL, Engine
 
+from persona_judge_llm import changes
+from persona_judge_llm.changes import Action, Change, ProfileEvent
 from persona_judge_llm.errors import (
-    ProfileConflictError,
+    ProfileImportError,
     ProfileStoreUnavailableError,
     UnknownUserError,
 )
+from persona_judge_llm.feedback import FeedbackSummary, feedback
 from persona_judge_llm.preferences import Preference, Profile, check_text, check_user_id
-from persona_judge_profiles import changes, rows
-from persona_judge_profiles.changes import Change
+from persona_judge_llm.profile_lines import (
+    ImportReport,
+    OnError,
+    Source,
+    Target,
+    read_profiles,
+    to_line,
+    writable,
+)
+from persona_judge_llm.trace import Generation
+from persona_judge_profiles import bulk, past, ratings, reads, rows, writes
+from persona_judge_profiles.cache import ProfileCache
 from persona_judge_profiles.database import Database
-from persona_judge_profiles.rows import ProfileEvent
-
-_Found = TypeVar("_Found")
+from persona_judge_profiles.writes import Changing, OvertakenError
 
 _PAGE = 500
 _ATTEMPTS = 20
@@ -37,49 +45,79 @@ class SQLProfileStore:
         store.add("alice", Preference("Answer briefly"))
     ```
 
+    Every method raises `InvalidPreferenceError` for what cannot be stored, `UnknownUserError`
+    where the user must exist, `ProfileStoreUnavailableError` if the database does not answer, and
+    `ProfileConflictError` if `expected_version` is given and is not the stored one (0 stands for
+    "does not exist yet"); nothing is written then. `actor` says in the history who wrote.
+
     Args:
         url_or_engine: a SQLAlchemy URL, or an engine of your own, which is neither closed nor
             reconfigured: on SQLite its pragmas, `secure_delete` among them, stay yours to choose.
         tenant: keeps the users of several applications apart within one database.
+        cache_ttl: seconds for which a profile that was read may be served again without asking
+            the database; changes by other processes are seen so much later. 0: always ask.
+        cache_size: most profiles that are kept for that.
 
     Raises:
-        InvalidParameterError: a URL or tenant that cannot be used.
+        InvalidParameterError: a URL, tenant or cache setting that cannot be used.
         MissingDependencyError: the database's driver is not installed.
     """
 
-    def __init__(self, url_or_engine: str | URL | Engine, tenant: str = "default") -> None:
+    _on_loop = False
+
+    def __init__(
+        self,
+        url_or_engine: str | URL | Engine,
+        tenant: str = "default",
+        *,
+        cache_ttl: float = 0.0,
+        cache_size: int = 10_000,
+    ) -> None:
         self._tenant = check_text("tenant", tenant, 255)
-        self._database = Database(url_or_engine)
+        self._cache = ProfileCache(cache_ttl, cache_size)
+        self._database = Database(url_or_engine, on_loop=self._on_loop)
 
     def get(self, user_id: str) -> Profile:
         """Return the user's profile, or raise `UnknownUserError`."""
+        found = self._cache.fresh(user_id)
+        if found is not None:
+            return found
         check_user_id(user_id)
         with self._database.reading() as connection:
-            return _known(user_id, rows.read(connection, self._tenant, user_id))
+            found = reads.load(connection, self._tenant, user_id, self._cache)
+        return changes.known(user_id, found)
 
     def get_version(self, user_id: str) -> int:
         """Return the stored version, or raise `UnknownUserError`."""
         check_user_id(user_id)
         with self._database.reading() as connection:
-            return _known(user_id, rows.read_version(connection, self._tenant, user_id))
+            stamp = rows.read_stamp(connection, self._tenant, user_id)
+        if stamp is None:
+            raise UnknownUserError(user_id)
+        return stamp.version
 
-    def put(self, profile: Profile, expected_version: int | None = None) -> Profile:
-        """Store `profile` and return it as stored: one version on, every preference with an id.
-
-        Raises `ProfileConflictError` if `expected_version` is given and is not the stored one
-        (0 stands for "does not exist yet"); nothing is written then.
-        """
-        return self._write(profile.user_id, lambda _: changes.put(profile), expected_version)
+    def put(
+        self, profile: Profile, expected_version: int | None = None, *, actor: str | None = None
+    ) -> Profile:
+        """Store `profile` and return it as stored: one version on, every preference with an id."""
+        changes.check_profile(profile)
+        return self._write(profile.user_id, lambda _: changes.put(profile), expected_version, actor)
 
     def add(
-        self, user_id: str, preference: Preference, expected_version: int | None = None
+        self,
+        user_id: str,
+        preference: Preference,
+        expected_version: int | None = None,
+        *,
+        actor: str | None = None,
     ) -> Profile:
         """Append one preference; creates the profile if there is none."""
         changes.check_preference(preference)
-        empty = Profile(user_id)
-        return self._write(
-            user_id, lambda found: changes.add(found or empty, preference), expected_version
-        )
+
+        def append(found: Profile | None) -> Change:
+            return changes.add(found or Profile(user_id), preference)
+
+        return self._write(user_id, append, expected_version, actor)
 
     def update(
         self,
@@ -87,52 +125,172 @@ class SQLProfileStore:
         preference_id: str,
         *,
         expected_version: int | None = None,
+        actor: str | None = None,
         **fields: Any,  # noqa: ANN401
     ) -> Profile:
         """Change fields of one preference (`text=`, `weight=`, `active=`, ...)."""
         changes.check_fields(fields)
-        return self._write(
-            user_id,
-            lambda found: changes.update(_known(user_id, found), preference_id, fields),
-            expected_version,
+        return self._change(
+            user_id, lambda p: changes.update(p, preference_id, fields), expected_version, actor
         )
 
     def remove(
-        self, user_id: str, preference_id: str, expected_version: int | None = None
+        self,
+        user_id: str,
+        preference_id: str,
+        expected_version: int | None = None,
+        *,
+        actor: str | None = None,
     ) -> Profile:
         """Remove one preference."""
-        return self._write(
-            user_id,
-            lambda found: changes.remove(_known(user_id, found), preference_id),
-            expected_version,
+        return self._change(
+            user_id, lambda p: changes.remove(p, preference_id), expected_version, actor
         )
 
-    def list_users(self) -> Iterator[str]:
-        """Yield the ids of all users in order; a page at a time, no connection held between."""
-        last = ""
-        while True:
-            with self._database.reading() as connection:
-                page = rows.users_after(connection, self._tenant, last, _PAGE)
-            yield from page
-            if len(page) < _PAGE:
-                return
-            last = page[-1]
+    def reorder(
+        self,
+        user_id: str,
+        preference_ids: Iterable[str],
+        expected_version: int | None = None,
+        *,
+        actor: str | None = None,
+    ) -> Profile:
+        """Bring the preferences into the order of `preference_ids`, which names each once."""
+        ids = changes.check_ids(preference_ids)
+        return self._change(user_id, lambda p: changes.reorder(p, ids), expected_version, actor)
+
+    def confirm(
+        self,
+        user_id: str,
+        preference_id: str,
+        expected_version: int | None = None,
+        *,
+        actor: str | None = None,
+    ) -> Profile:
+        """Let an inferred preference count from now on."""
+        return self._change(
+            user_id, lambda p: changes.confirm(p, preference_id), expected_version, actor
+        )
+
+    def reject(
+        self,
+        user_id: str,
+        preference_id: str,
+        expected_version: int | None = None,
+        *,
+        actor: str | None = None,
+    ) -> Profile:
+        """Remove an inferred preference that nobody confirmed."""
+        return self._change(
+            user_id, lambda p: changes.reject(p, preference_id), expected_version, actor
+        )
+
+    def undo(
+        self, user_id: str, expected_version: int | None = None, *, actor: str | None = None
+    ) -> Profile:
+        """Take back the latest write; again: the one before it. That is a write itself.
+
+        Raises `NothingToUndoError` when no write is left.
+        """
+        return self._write(user_id, None, expected_version, actor)
 
     def history(self, user_id: str) -> list[ProfileEvent]:
         """Return the writes to the profile, oldest first, or raise `UnknownUserError`."""
         check_user_id(user_id)
         with self._database.reading() as connection:
-            return _known(user_id, rows.read_events(connection, self._tenant, user_id))
+            found = past.read_events(connection, self._tenant, user_id)
+        if found is None:
+            raise UnknownUserError(user_id)
+        return found
+
+    def put_many(self, profiles: Iterable[Profile], *, actor: str | None = None) -> int:
+        """Store profiles and return how many were written: those that were not like that yet.
+
+        In transactions of a thousand; of a user who is named twice the later profile counts.
+        """
+        return sum(self._put_batch(batch, "put", actor) for batch in bulk.batches(profiles))
+
+    def import_jsonl(
+        self,
+        source: Source,
+        *,
+        actor: str | None = None,
+        on_error: OnError = "raise",
+        progress: Callable[[int], object] | None = None,
+    ) -> ImportReport:
+        """Store a profile from each line; a second import of the same lines writes nothing.
+
+        Args:
+            source: a path, a text file, or lines as `export_jsonl` writes them.
+            actor: see the class.
+            on_error: "raise" stops at the first bad line, "skip" goes on and reports them all.
+            progress: called with the number of the line up to which all is stored.
+
+        Raises:
+            ProfileImportError: names the first bad line; what stands before it is stored.
+        """
+        written = total = 0
+        errors: list[ProfileImportError] = []
+        for batch in bulk.line_batches(read_profiles(source, on_error)):
+            written += self._put_batch(batch.profiles, "import", actor)
+            total += len(batch.profiles)
+            errors += batch.errors
+            if progress is not None:
+                progress(batch.last_line)
+            if batch.stopped_by is not None:
+                raise batch.stopped_by
+        return ImportReport(written, total - written, tuple(errors))
+
+    def export_jsonl(self, target: Target) -> int:
+        """Write every profile as a line of JSON, in the order of the ids; return how many."""
+        count = 0
+        with writable(target) as file:
+            for page in self._pages():
+                file.writelines(to_line(profile) + "\n" for profile in page)
+                count += len(page)
+        return count
+
+    def list_users(self) -> Iterator[str]:
+        """Yield the ids of all users in order; a page at a time, no connection held between."""
+        last = ""
+        while True:
+            page = self._users_after(last)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            last = page[-1]
 
     def erase(self, user_id: str) -> None:
-        """Forget the user, history included; raises `UnknownUserError` if there is none.
+        """Forget the user, history and ratings included; or raise `UnknownUserError`.
 
-        In a SQLite file opened by URL the bytes are overwritten too, also in its log.
+        In a SQLite file opened by URL the bytes are overwritten too, also in its log. A server
+        keeps them in its log and its backups for as long as it is set up to.
         """
         check_user_id(user_id)
-        with self._database.writing() as connection:
-            rows.erase(connection, _known(user_id, rows.lock(connection, self._tenant, user_id)))
+        try:
+            with self._database.writing() as connection:
+                key = rows.lock(connection, self._tenant, user_id)
+                if key is None:
+                    raise UnknownUserError(user_id)
+                rows.erase(connection, key)
+        finally:
+            self._cache.forget(user_id)
         self._database.forget_log()
+
+    def record_feedback(
+        self, user_id: str, generation: Generation, rating: float, *, actor: str | None = None
+    ) -> None:
+        """Remember how the user rated an answer, from -1 (bad) to 1 (good); see `feedback`."""
+        changes.check_write(user_id, None, actor)
+        rated = feedback(user_id, generation, rating, actor)
+        with self._database.writing() as connection:
+            ratings.add(connection, self._tenant, user_id, rated)
+
+    def summary(self, user_id: str) -> FeedbackSummary:
+        """Add up the user's ratings."""
+        check_user_id(user_id)
+        with self._database.reading() as connection:
+            return ratings.summary(connection, self._tenant, user_id)
 
     def upgrade(self) -> None:
         """Create the tables or bring them to this version; safe from several processes at once."""
@@ -141,6 +299,10 @@ class SQLProfileStore:
     def check(self) -> None:
         """Raise unless the database answers and its tables are those of this version."""
         self._database.check()
+
+    def stamp(self) -> None:
+        """Record that the tables are those of this version, where something else made them."""
+        self._database.stamp()
 
     def close(self) -> None:
         """Close the connections, unless the engine is the caller's; the store is of no use then."""
@@ -158,52 +320,77 @@ class SQLProfileStore:
         self.close()
 
     def __repr__(self) -> str:
-        return f"SQLProfileStore({self._database.name!r}, tenant={self._tenant!r})"
+        return f"{type(self).__name__}({self._database.name!r}, tenant={self._tenant!r})"
+
+    def _users_after(self, last: str) -> list[str]:
+        with self._database.reading() as connection:
+            return list(rows.users_after(connection, self._tenant, last, _PAGE))
+
+    def _profiles_after(self, last: str) -> list[Profile]:
+        with self._database.reading() as connection:
+            return rows.profiles_after(connection, self._tenant, last, _PAGE)
+
+    def _pages(self) -> Iterator[list[Profile]]:
+        last = ""
+        while page := self._profiles_after(last):
+            yield page
+            last = page[-1].user_id
+
+    def _change(
+        self,
+        user_id: str,
+        change: Callable[[Profile], Change],
+        expected_version: int | None,
+        actor: str | None,
+    ) -> Profile:
+        def changed(found: Profile | None) -> Change:
+            return change(changes.known(user_id, found))
+
+        return self._write(user_id, changed, expected_version, actor)
 
     def _write(
         self,
         user_id: str,
-        change: Callable[[Profile | None], Change],
+        change: Changing | None,
         expected_version: int | None,
+        actor: str | None,
     ) -> Profile:
-        check_user_id(user_id)
+        changes.check_write(user_id, expected_version, actor)
+
+        def write() -> Profile:
+            with self._database.writing() as connection:
+                stored = writes.write(
+                    connection, self._tenant, user_id, change, expected_version, actor
+                )
+            self._cache.wrote(user_id, stored)
+            return stored.profile
+
+        try:
+            return self._repeated(write)
+        except BaseException:
+            self._cache.forget(user_id)  # it may have been written all the same
+            raise
+
+    def _put_batch(self, profiles: list[Profile], action: Action, actor: str | None) -> int:
+        for profile in profiles:
+            changes.check_profile(profile)
+        changes.check_write("any", None, actor)
+
+        def put() -> list[str]:
+            with self._database.writing() as connection:
+                return bulk.put(connection, self._tenant, profiles, action, actor)
+
+        try:
+            return len(self._repeated(put))
+        finally:
+            for profile in profiles:
+                self._cache.forget(profile.user_id)
+
+    def _repeated(self, attempt: Callable[[], writes.T]) -> writes.T:
         # One attempt is enough on SQLite. Elsewhere two writers may create a profile at once.
         for _ in range(_ATTEMPTS):
-            with contextlib.suppress(_OvertakenError), self._database.writing() as connection:
-                return self._write_once(connection, user_id, change, expected_version)
-        raise ProfileStoreUnavailableError(f"{self._database.name} is too busy to write a profile")
-
-    def _write_once(
-        self,
-        connection: Connection,
-        user_id: str,
-        change: Callable[[Profile | None], Change],
-        expected_version: int | None,
-    ) -> Profile:
-        key = rows.lock(connection, self._tenant, user_id)
-        found = None if key is None else rows.read(connection, self._tenant, user_id)
-        version = found.version if found else 0
-        made = change(found)
-        if expected_version is not None and expected_version != version:
-            raise ProfileConflictError(user_id, expected_version, version)
-        stored = dataclasses.replace(made.profile, version=version + 1)
-        if key is None or found is None:
             try:
-                key = rows.insert_profile(connection, self._tenant, stored)
-            except IntegrityError:
-                raise _OvertakenError from None
-        elif not rows.update_profile(connection, key, version, stored):
-            raise _OvertakenError
-        rows.replace_preferences(connection, key, found or Profile(user_id), stored)
-        rows.add_event(connection, key, stored.version, made.action, made.preference_id)
-        return stored
-
-
-class _OvertakenError(Exception):
-    """Another writer came between the read and the write; nothing was written."""
-
-
-def _known(user_id: str, found: _Found | None) -> _Found:
-    if found is None:
-        raise UnknownUserError(user_id)
-    return found
+                return attempt()
+            except OvertakenError:
+                continue
+        raise ProfileStoreUnavailableError(f"{self._database.name} is too busy to write a profile")

@@ -1,4 +1,4 @@
-"""The tables: a profile per tenant and user, its preferences, and what was done to it.
+"""The tables: a profile per tenant and user, its preferences, its past and its ratings.
 
 Tenant and user are columns of their own, compared by equality, so that no user id can be read as
 a pattern or as the beginning of another. The names carry the prefix `pj_`, so the tables can live
@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -58,19 +59,26 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(timezone.utc)
 
 
+_EMPTY: dict[str, type] = {"[]": list, "{}": dict}
+
+
 class JsonText(TypeDecorator[Any]):
     """JSON in a text column, independent of the JSON serializer of a caller's engine."""
 
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: object, dialect: Dialect) -> str:  # noqa: ARG002
-        """Write it in ASCII, which every database and encoding can carry."""
-        return json.dumps(value, allow_nan=False)
+    def process_bind_param(self, value: object, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Write it in ASCII, which every database and encoding can carry; None stays NULL."""
+        return None if value is None else json.dumps(value, allow_nan=False)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> object:  # noqa: ARG002
         """Read it; None where an outer join found no row."""
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        # Most are empty, and the parser costs more than the query does.
+        empty = _EMPTY.get(value)
+        return json.loads(value) if empty is None else empty()
 
 
 class Base(DeclarativeBase):
@@ -102,6 +110,8 @@ class ProfileRow(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     settings: Mapped[dict[str, Any]] = mapped_column(JsonText)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    incarnation: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """A random number: a user who was erased and comes back begins at version 1 once more."""
 
 
 class PreferenceRow(Base):
@@ -123,10 +133,14 @@ class PreferenceRow(Base):
     opposes: Mapped[list[str]] = mapped_column(JsonText)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     source: Mapped[str] = mapped_column(String(16))
+    scope: Mapped[str | None] = mapped_column(String(255))
+    confirmed: Mapped[bool] = mapped_column(server_default=false())
+    created_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class EventRow(Base):
-    """One write to a profile: which, to what, when. It holds no text, and goes with `erase`."""
+    """One write to a profile: which, to what, when, by whom; goes with `erase`."""
 
     __tablename__ = "pj_event"
     __table_args__ = (Index(None, "profile_id", "version"),)
@@ -137,3 +151,25 @@ class EventRow(Base):
     action: Mapped[str] = mapped_column(String(16))
     preference_id: Mapped[str | None] = mapped_column(Name)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor: Mapped[str | None] = mapped_column(Name)
+    undoes: Mapped[int | None] = mapped_column(BigInteger)
+    before: Mapped[dict[str, Any] | None] = mapped_column(JsonText)
+    """The profile before the write, for `undo`; of the latest writes only."""
+
+
+class FeedbackRow(Base):
+    """One rated answer: which preferences took part, and nothing of the text."""
+
+    __tablename__ = "pj_feedback"
+    __table_args__ = (Index(None, "profile_id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    profile_id: Mapped[int] = mapped_column(ForeignKey("pj_profile.id", ondelete="CASCADE"))
+    rating: Mapped[float] = mapped_column(Double())
+    profile_version: Mapped[int] = mapped_column(BigInteger)
+    acceptance_rate: Mapped[float | None] = mapped_column(Double())
+    a: Mapped[list[str]] = mapped_column(JsonText)
+    b: Mapped[list[str]] = mapped_column(JsonText)
+    dropped: Mapped[list[str]] = mapped_column(JsonText)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor: Mapped[str | None] = mapped_column(Name)

@@ -22,7 +22,8 @@ from persona_judge_llm.errors import (
     ProfileStoreUnavailableError,
     UnknownUserError,
 )
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference, Profile
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.requests import Request
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.scope import no_persona, use_user

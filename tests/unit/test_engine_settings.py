@@ -11,8 +11,9 @@ from persona_judge_llm.arguments import CALL_ARGUMENTS, ENGINE_SETTINGS, given
 from persona_judge_llm.decoding.proposals import PassCosts
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
+from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.models.weights import int8, packed
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference, Profile
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.requests import Request
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.splitting import default_splitter

@@ -24,8 +24,9 @@ from persona_judge_llm.errors import (
     EngineOverloadedError,
     InvalidParameterError,
 )
+from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.models.slots import SlotCache
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference, Profile
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.requests import Request
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.scheduling import Scheduler

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_judge_llm.changes import with_ids
 from persona_judge_llm.errors import InvalidPreferenceError
+from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.preferences import (
-    InMemoryProfileStore,
     Preference,
     Profile,
     ProfileStore,
-    with_ids,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)

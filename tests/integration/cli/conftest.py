@@ -32,7 +32,7 @@ def store_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def run(store_url: str) -> Run:
     """Runs a command; one that fails otherwise than by exiting fails the test."""
 
-    def run(*arguments: str, stdin: str | None = None) -> Result:
+    def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
         result = CliRunner().invoke(app, list(arguments), input=stdin)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -45,7 +45,7 @@ def run(store_url: str) -> Run:
 def ok(run: Run) -> Callable[..., str]:
     """Runs a command that must succeed and returns what it wrote to stdout."""
 
-    def ok(*arguments: str, stdin: str | None = None) -> str:
+    def ok(*arguments: str, stdin: str | bytes | None = None) -> str:
         result = run(*arguments, stdin=stdin)
         assert result.exit_code == 0, result.stderr
         return result.stdout

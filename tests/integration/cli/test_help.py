@@ -26,6 +26,9 @@ def test_every_promised_command_is_there() -> None:
     assert found == {
         "", "demo", "chat", "generate", "plan", "model", "model info",
         "profile", "profile add", "profile list", "profile show", "profile remove",
+        "profile history", "profile summary", "profile edit", "profile reorder",
+        "profile confirm", "profile reject", "profile undo", "profile export", "profile import",
+        "db", "db upgrade", "db check", "db stamp",
     }  # fmt: skip
 
 

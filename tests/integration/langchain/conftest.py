@@ -9,8 +9,9 @@ from langchain_core.globals import set_llm_cache
 
 from langchain_persona_judge import ChatPersonaJudge, PersonaJudgeLLM
 from persona_judge_llm.engine import Call, PersonaJudge
+from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.planning import PreparedCall
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference, Profile
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.requests import Request
 from persona_judge_llm.testing import tiny_engine, tiny_model, tiny_tokenizer
 from persona_judge_llm.trace import Chunk, Generation, Usage

@@ -9,7 +9,7 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.load import dumps, loads
 from langchain_core.runnables import RunnableConfig
 
-from persona_judge_llm.preferences import InMemoryProfileStore
+from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.scope import use_user
 from tests.integration.langchain.conftest import ALICE, BOB, TASTES, TellingEngine, text_of
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from llama_index_persona_judge import PersonaJudgeLLM
 from persona_judge_llm.engine import PersonaJudge
+from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.planning import PreparedCall
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference, Profile
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.requests import Request
 from persona_judge_llm.testing import FakeJoining, tiny_engine, tiny_tokenizer
 

@@ -18,7 +18,8 @@ from persona_judge_llm.errors import (
     ProfileStoreUnavailableError,
     UnknownUserError,
 )
-from persona_judge_llm.preferences import InMemoryProfileStore, Profile
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Profile
 
 QUERY_MODES = ("compact", "refine", "tree_summarize")
 CHAT_MODES = ("simple", "context", "condense_plus_context")

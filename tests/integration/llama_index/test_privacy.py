@@ -24,7 +24,8 @@ from persona_judge_llm.errors import (
     UnknownUserError,
     UnsupportedModelError,
 )
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference, Profile
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.testing import tiny_engine
 
 USER = "user-7f3a-sentinel"

@@ -14,7 +14,8 @@ from llama_index.core.llms import ChatMessage
 from llama_index_persona_judge import PersonaJudgeLLM
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import DecodingError
-from persona_judge_llm.preferences import InMemoryProfileStore, Profile
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Profile
 
 ScriptedLLM = Callable[..., PersonaJudgeLLM]
 LONG = "word " * 60

@@ -19,7 +19,8 @@ from persona_judge_llm.errors import (
     InvalidPreferenceError,
     MissingUserError,
 )
-from persona_judge_llm.preferences import InMemoryProfileStore, Preference
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Preference
 from persona_judge_llm.scope import no_persona, use_user
 
 ScriptedLLM = Callable[..., PersonaJudgeLLM]

@@ -1,4 +1,4 @@
-"""Fakes and tiny real parts for tests of code that uses this package; offline, in milliseconds.
+"""Fake models and tiny real ones: offline, in milliseconds.
 
 `HistoryModel` is a language model whose next-token law depends on the whole history, so that a
 cache which is off by one shows. `tiny_model` and `tiny_tokenizer` are real transformers objects

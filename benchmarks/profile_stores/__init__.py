@@ -1,0 +1,1 @@
+"""What `benchmarks.profiles` measures, part by part."""

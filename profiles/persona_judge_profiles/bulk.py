@@ -1,0 +1,187 @@
+"""Storing many profiles in one transaction: new ones without a question for each."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Column, Connection, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.util import await_only
+
+from persona_judge_llm import changes
+from persona_judge_llm.changes import Action
+from persona_judge_llm.errors import ProfileImportError
+from persona_judge_llm.preferences import Profile
+from persona_judge_profiles import rows, writes
+from persona_judge_profiles.writes import OvertakenError
+
+T = TypeVar("T")
+
+BATCH = 1_000
+"""Profiles a transaction: larger ones make others wait longer and are not faster."""
+
+_DRAW_KEYS = text(
+    "SELECT nextval(pg_get_serial_sequence('pj_profile', 'id')) FROM generate_series(1, :count)"
+)
+_COLUMNS = {
+    "pj_profile": "id, tenant, user_id, version, settings, updated_at, incarnation",
+    "pj_preference": "profile_id, id, position, text, weight, kind, dimension, active, opposes, "
+    "expires_at, source, scope, confirmed, created_at, updated_at",
+    "pj_event": "profile_id, version, action, at, actor",
+}
+_Line: TypeAlias = tuple[Any, ...]
+
+
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the items in lists of at most `BATCH`."""
+    rest = iter(items)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+@dataclass(slots=True)
+class LineBatch:
+    """What the next lines of an import hold."""
+
+    profiles: list[Profile] = field(default_factory=list)
+    errors: list[ProfileImportError] = field(default_factory=list)
+    last_line: int = 0
+    stopped_by: ProfileImportError | None = None
+    """The bad line after these, if the import ends there."""
+
+
+def line_batches(
+    lines: Iterator[tuple[int, Profile | ProfileImportError]],
+) -> Iterator[LineBatch]:
+    """Yield what the lines hold, `BATCH` at a time."""
+    while True:
+        batch = LineBatch()
+        try:
+            for batch.last_line, found in islice(lines, BATCH):
+                if isinstance(found, Profile):
+                    batch.profiles.append(found)
+                else:
+                    batch.errors.append(found)
+        except ProfileImportError as error:
+            batch.stopped_by = error
+        if batch.last_line or batch.stopped_by:
+            yield batch
+        if batch.stopped_by or not batch.last_line:
+            return
+
+
+def put(
+    connection: Connection,
+    tenant: str,
+    profiles: Sequence[Profile],
+    action: Action,
+    actor: str | None,
+) -> list[str]:
+    """Store the profiles that are not stored like that yet; return their users.
+
+    Where a user is named twice the later profile counts.
+
+    Raises:
+        OvertakenError: another writer made one of the users meanwhile; nothing was written.
+    """
+    wanted = {p.user_id: changes.put(p, action) for p in profiles}
+    found = _locked(connection, tenant, sorted(wanted))
+    fresh = [made.profile for user, made in wanted.items() if user not in found]
+    written = [profile.user_id for profile in fresh]
+    if fresh:
+        _insert(connection, tenant, fresh, action, actor)
+    for user, key in found.items():
+        stored = rows.read(connection, tenant, user)
+        if stored is None:
+            raise OvertakenError
+        if not changes.same(stored.profile, wanted[user].profile):
+            writes.store(connection, tenant, key, stored, wanted[user], actor)
+            written.append(user)
+    return written
+
+
+def _locked(connection: Connection, tenant: str, users: list[str]) -> dict[str, int]:
+    # In the order of the ids, as two imports that lock in different orders would wait for ever.
+    statement = (
+        select(rows.profiles.c.user_id, rows.profiles.c.id)
+        .where(rows.profiles.c.tenant == tenant, rows.profiles.c.user_id.in_(users))
+        .order_by(rows.profiles.c.user_id)
+        .with_for_update()
+    )
+    return {row.user_id: row.id for row in connection.execute(statement)}
+
+
+def _insert(
+    connection: Connection,
+    tenant: str,
+    fresh: Sequence[Profile],
+    action: Action,
+    actor: str | None,
+) -> None:
+    """Insert new profiles as lines of plain values: naming and converting each costs the most."""
+    moment = _writer(connection, rows.profiles.c.updated_at)
+    json_text = _writer(connection, rows.preferences.c.opposes)
+    now = moment(datetime.now(timezone.utc))
+    made: tuple[list[_Line], ...] = ([], [], [])
+    for key, profile in zip(_new_keys(connection, len(fresh)), fresh, strict=True):
+        settings = json_text(dict(profile.settings)) if profile.settings else "{}"
+        mark = rows.new_incarnation()
+        made[0].append((key, tenant, profile.user_id, 1, settings, now, mark))
+        for place, p in enumerate(profile.preferences):
+            opposes = json_text(sorted(p.opposes)) if p.opposes else "[]"
+            expires_at = None if p.expires_at is None else moment(p.expires_at)
+            numbers = (key, p.id, place, p.text, float(p.weight), p.kind, p.dimension, p.active)
+            made[1].append(
+                (*numbers, opposes, expires_at, p.source, p.scope, p.confirmed, now, now)
+            )
+        made[2].append((key, 1, action, now, actor))
+    send = _copy if "psycopg" in connection.dialect.driver else _execute
+    try:
+        for (table, columns), lines in zip(_COLUMNS.items(), made, strict=True):
+            if lines:
+                send(connection, table, columns, lines)
+    except IntegrityError:
+        raise OvertakenError from None
+
+
+def _writer(connection: Connection, column: Column[Any]) -> Callable[[Any], Any]:
+    dialect = connection.dialect
+    return column.type.dialect_impl(dialect).bind_processor(dialect) or (lambda value: value)
+
+
+def _new_keys(connection: Connection, count: int) -> list[int]:
+    if connection.dialect.name == "sqlite":  # the transaction holds the one write lock
+        last = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM pj_profile").scalar()
+        return list(range(int(last or 0) + 1, int(last or 0) + 1 + count))
+    return [int(key) for key in connection.scalars(_DRAW_KEYS, {"count": count})]
+
+
+def _execute(connection: Connection, table: str, columns: str, lines: list[_Line]) -> None:
+    marks = ", ".join("?" * len(lines[0]))
+    connection.exec_driver_sql(f"INSERT INTO {table} ({columns}) VALUES ({marks})", lines)  # noqa: S608
+
+
+def _copy(connection: Connection, table: str, columns: str, lines: list[_Line]) -> None:
+    """Send rows by COPY, which SQLAlchemy has no word for."""
+    statement = f"COPY {table} ({columns}) FROM STDIN"
+    driver: Any = connection.connection.driver_connection
+    errors = connection.dialect.loaded_dbapi.Error
+    try:
+        if connection.dialect.is_async:
+            await_only(_copy_async(driver, statement, lines))
+        else:
+            with driver.cursor() as cursor, cursor.copy(statement) as copy:
+                for line in lines:
+                    copy.write_row(line)
+    except errors as error:
+        raise DBAPIError.instance(
+            statement, None, error, errors, hide_parameters=True, dialect=connection.dialect
+        ) from error
+
+
+async def _copy_async(driver: Any, statement: str, lines: list[_Line]) -> None:  # noqa: ANN401
+    async with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for line in lines:
+            await copy.write_row(line)

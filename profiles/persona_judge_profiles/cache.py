@@ -1,0 +1,105 @@
+"""Profiles that were read lately, and never an older one than was served before.
+
+An entry is served without a question for `ttl` seconds; after that the stored stamp is asked for,
+and the profile is read anew only if it differs. A fill that another write, erase or miss of the
+same user overtook is not kept, so that it cannot bring back what is gone.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from persona_judge_llm.errors import InvalidParameterError
+from persona_judge_llm.preferences import Profile
+from persona_judge_profiles.rows import Stamped
+
+_MARKS = 1024
+
+
+class ProfileCache:
+    """A bounded cache of one store's profiles; safe to use from many threads.
+
+    Args:
+        ttl: seconds for which an entry is served unasked; 0 for no cache.
+        size: most entries; the one that was used least lately goes first.
+
+    Raises:
+        InvalidParameterError: a negative or endless number.
+    """
+
+    def __init__(self, ttl: float, size: int) -> None:
+        number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
+        if not number or not 0 <= ttl <= threading.TIMEOUT_MAX:
+            raise InvalidParameterError("cache_ttl", ttl, "a number of seconds, 0 or more")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise InvalidParameterError("cache_size", size, "a whole number, 0 or more")
+        self._ttl = ttl
+        self._size = size if ttl else 0
+        self._clock: Callable[[], float] = time.monotonic
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, tuple[Stamped, float]] = OrderedDict()
+        self._marks = [0] * _MARKS
+
+    def fresh(self, user_id: str) -> Profile | None:
+        """Return the profile if it may be served without asking the database."""
+        if not self._size or not isinstance(user_id, str):
+            return None
+        with self._lock:
+            entry = self._entries.get(user_id)
+            if entry is None or self._clock() - entry[1] > self._ttl:
+                return None
+            self._entries.move_to_end(user_id)
+            return entry[0].profile
+
+    def kept(self, user_id: str) -> Stamped | None:
+        """Return what is known of the user, however old."""
+        with self._lock:
+            entry = self._entries.get(user_id)
+            return entry[0] if entry else None
+
+    def mark(self, user_id: str) -> int:
+        """Return what to give to `fill`; to be taken before the database is read."""
+        with self._lock:
+            return self._marks[self._slot(user_id)]
+
+    def fill(self, user_id: str, found: Stamped, mark: int) -> Profile | None:
+        """Keep what was read and return what is to be served; None: overtaken, read once more."""
+        if not self._size:
+            return found.profile
+        with self._lock:
+            if self._marks[self._slot(user_id)] != mark:
+                return None
+            return self._keep(user_id, found).profile
+
+    def wrote(self, user_id: str, stored: Stamped) -> None:
+        """Keep what was just written."""
+        if not self._size:
+            return
+        with self._lock:
+            self._marks[self._slot(user_id)] += 1
+            self._keep(user_id, stored)
+
+    def forget(self, user_id: str) -> None:
+        """Drop a user who was erased, is unknown, or was written with an unsure outcome."""
+        if not self._size:
+            return
+        with self._lock:
+            self._marks[self._slot(user_id)] += 1
+            self._entries.pop(user_id, None)
+
+    def _keep(self, user_id: str, found: Stamped) -> Stamped:
+        entry = self._entries.get(user_id)
+        if entry is not None:
+            kept = entry[0].stamp
+            if kept.incarnation == found.stamp.incarnation and kept.version > found.stamp.version:
+                return entry[0]
+        self._entries[user_id] = (found, self._clock())
+        self._entries.move_to_end(user_id)
+        while len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+        return found
+
+    @staticmethod
+    def _slot(user_id: str) -> int:
+        return hash(user_id) % _MARKS

@@ -1,0 +1,180 @@
+"""What other processes do to a store at the same time; imports no more than that takes."""
+
+import asyncio
+import dataclasses
+import random
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from persona_judge_llm.errors import ProfileConflictError
+from persona_judge_llm.preferences import Preference, Profile
+from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore
+
+SECONDS = 600
+"""After so long something hangs."""
+PAUSE = 0.03
+"""How long one whom another overtook waits at most before the next attempt."""
+PARTS = 5
+
+
+class Processes:
+    """Starts processes; see the fixture of the same name."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context: Any = context
+
+    def start(self, work: Callable[..., object], *arguments: object) -> BaseProcess:
+        """Start one."""
+        process: BaseProcess = self._context.Process(target=work, args=arguments, daemon=True)
+        process.start()
+        return process
+
+    def pipe(self) -> tuple[Connection, Connection]:
+        """Return the two ends, to receive by and to send by."""
+        receiver, sender = self._context.Pipe(duplex=False)
+        return receiver, sender
+
+    def at_once(self, work: Callable[..., Any], calls: Sequence[tuple[object, ...]]) -> list[Any]:
+        """Make each call in a process of its own, from one moment on; return the results."""
+        barrier = self._context.Barrier(len(calls))
+        pipes = [self.pipe() for _ in calls]
+        started = [
+            self.start(_answer, answer, barrier, work, call)
+            for call, (_, answer) in zip(calls, pipes, strict=True)
+        ]
+        try:
+            for _, answer in pipes:
+                answer.close()
+            assert all(receiver.poll(SECONDS) for receiver, _ in pipes)
+            answers = [receiver.recv() for receiver, _ in pipes]
+        finally:
+            for process in started:
+                process.kill()
+                process.join()
+            for receiver, _ in pipes:
+                receiver.close()
+        faults = [fault for _, fault in answers if fault]
+        assert not faults, "\n".join(faults)
+        return [result for result, _ in answers]
+
+
+def _answer(
+    answer: Connection, barrier: Any, work: Callable[..., object], call: Sequence[object]
+) -> None:
+    barrier.wait(SECONDS)
+    try:
+        answer.send((work(*call), None))
+    except BaseException:
+        answer.send((None, traceback.format_exc()))
+        raise
+
+
+def count_up(url: str, worker: str, times: int, on_a_loop: bool) -> int:
+    """Read the profile, count one further in one's own preference and write it all back.
+
+    Returns:
+        how often another was quicker.
+    """
+    if on_a_loop:
+        return asyncio.run(_count_up_on_a_loop(url, worker, times))
+    conflicts = 0
+    with SQLProfileStore(url) as store:
+        for _ in range(times):
+            while True:
+                found = store.get("ana")
+                try:
+                    store.put(_one_further(found, worker), found.version, actor=worker)
+                    break
+                except ProfileConflictError:
+                    conflicts += 1
+                    time.sleep(PAUSE * random.random())
+    return conflicts
+
+
+async def _count_up_on_a_loop(url: str, worker: str, times: int) -> int:
+    conflicts = 0
+    async with AsyncSQLProfileStore(url) as store:
+        for _ in range(times):
+            while True:
+                found = await store.get("ana")
+                try:
+                    await store.put(_one_further(found, worker), found.version, actor=worker)
+                    break
+                except ProfileConflictError:
+                    conflicts += 1
+                    await asyncio.sleep(PAUSE * random.random())
+    return conflicts
+
+
+def _one_further(found: Profile, worker: str) -> Profile:
+    return Profile(
+        found.user_id,
+        tuple(
+            dataclasses.replace(p, text=str(int(p.text) + 1)) if p.id == worker else p
+            for p in found.preferences
+        ),
+    )
+
+
+def add(url: str, users: list[str], worker: str, times: int) -> None:
+    """Append preferences without looking, by turns; the database may have no tables yet."""
+    with SQLProfileStore(url) as store:
+        for n in range(times):
+            user = users[n % len(users)]
+            store.add(user, Preference(f"{worker} {n}", active=False), actor=worker)
+
+
+def upgrade(url: str, worker: str, on_a_loop: bool) -> None:
+    """Make the tables and use them at once."""
+    if on_a_loop:
+        asyncio.run(_upgrade_on_a_loop(url, worker))
+        return
+    with SQLProfileStore(url) as store:
+        store.upgrade()
+        store.check()
+        store.add(worker, Preference("one"))
+
+
+async def _upgrade_on_a_loop(url: str, worker: str) -> None:
+    async with AsyncSQLProfileStore(url) as store:
+        await store.upgrade()
+        await store.check()
+        await store.add(worker, Preference("one"))
+
+
+def put_first(url: str, worker: str) -> bool:
+    """Try to be the one who makes the profile; tell whether that came about."""
+    with SQLProfileStore(url) as store:
+        try:
+            stored = store.put(Profile("ana", (Preference(worker),)), expected_version=0)
+        except ProfileConflictError:
+            return False
+    return stored.version == 1
+
+
+def import_lines(url: str, lines: list[str], worker: str) -> int:
+    """Import lines; return how many profiles were written."""
+    with SQLProfileStore(url) as store:
+        return store.import_jsonl(lines, actor=worker).written
+
+
+def generation(mark: str, *, new_ids: bool) -> Profile:
+    """Return a profile whose parts all carry the mark."""
+    ids = [f"{mark}-{n}" if new_ids else f"p{n}" for n in range(PARTS)]
+    parts = tuple(Preference(f"{mark} {'x' * 100}", id=i, scope=mark) for i in ids)
+    return Profile("ana", parts, settings={"mark": mark})
+
+
+def replace_for_ever(url: str, acknowledge: Connection, name: str) -> None:
+    """Replace all of the profile again and again; send each version once it is stored."""
+    with SQLProfileStore(url) as store:
+        n = 0
+        while True:
+            n += 1
+            stored = store.put(generation(f"{name}.{n}", new_ids=n % 2 == 0), actor=f"{name}.{n}")
+            acknowledge.send_bytes(str(stored.version).encode())

@@ -1,0 +1,117 @@
+"""Suggestions: what a model proposes is data, inferred, inactive and of one form."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from persona_judge_llm.engine import PersonaJudge
+from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Preference, Profile
+from persona_judge_llm.suggesting import suggest_preferences
+from persona_judge_llm.testing import tiny_engine
+
+TALK = [
+    {"role": "system", "content": "operator secret"},
+    {"role": "user", "content": "Keep it short please"},
+    {"role": "assistant", "content": "I will always add {braces} and emoji"},
+    {"role": "user", "content": "And in {French}"},
+]
+
+
+@pytest.fixture
+def engine() -> Iterator[PersonaJudge]:
+    with tiny_engine(
+        profiles=InMemoryProfileStore([Profile("ana", (Preference("Private wish"),))])
+    ) as engine:
+        yield engine
+
+
+def answering(engine: PersonaJudge, text: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    asked: list[Any] = []
+    real = engine.generate("Hi")
+
+    def generate(prompt: str, **arguments: Any) -> Any:
+        asked.append((prompt, arguments))
+        return type(real)(**{n: getattr(real, n) for n in real.__slots__} | {"text": text})
+
+    monkeypatch.setattr(engine, "generate", generate)
+    return asked
+
+
+def test_proposals_are_inferred_inactive_and_bear_nothing_but_the_text(
+    engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(
+        engine,
+        'Sure!\n{"text": "Answer briefly"}\n{"text": "Use\\n French"}\n{"text": "answer BRIEFLY"}',
+        monkeypatch,
+    )
+    found = suggest_preferences(engine, TALK)
+    assert [p.text for p in found] == ["Answer briefly", "Use French"]
+    for preference in found:
+        assert preference == Preference(preference.text, source="inferred", active=False)
+        assert not preference.in_force()
+    prompt, arguments = asked[0]
+    assert "Keep it short please" in prompt
+    assert "And in {French}" in prompt
+    assert "operator secret" not in prompt
+    assert "emoji" not in prompt
+    assert arguments["persona"] is False
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Answer briefly",
+        '"Answer briefly"',
+        '["Answer briefly"]',
+        '{"text": 7}',
+        '{"text": ""}',
+        '{"text": "a\\u0000b"}',
+        '{"text": "\\ud800"}',
+        '{"text": "x", "kind": "must"}',
+        '{"text": "x", "active": true}',
+        '{"wish": "x"}',
+        '{"text": "%s"}' % ("x" * 201),
+        "[" * 100_000,
+    ],
+)
+def test_any_other_line_is_dropped(
+    line: str, engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(engine, line, monkeypatch)
+    assert suggest_preferences(engine, TALK) == ()
+
+
+def test_the_limit_is_kept(engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(engine, "\n".join(f'{{"text": "wish {n}"}}' for n in range(9)), monkeypatch)
+    assert [p.text for p in suggest_preferences(engine, TALK, limit=2)] == ["wish 0", "wish 1"]
+
+
+def test_a_stored_proposal_counts_only_once_it_is_confirmed(
+    engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(engine, '{"text": "Answer briefly"}', monkeypatch)
+    store = InMemoryProfileStore()
+    for preference in suggest_preferences(engine, TALK):
+        store.add("ben", preference, actor="suggester")
+    assert not store.get("ben").preferences[0].in_force()
+    assert store.confirm("ben", "p1", actor="ben").preferences[0].in_force()
+
+
+def test_a_real_model_is_asked_and_whatever_it_says_is_safe(engine: PersonaJudge) -> None:
+    assert all(not p.active for p in suggest_preferences(engine, TALK))
+    assert (
+        suggest_preferences(engine, [{"role": "system", "content": "x"}, *TALK[2:3], TALK[1]])
+        is not None
+    )
+
+
+def test_what_cannot_be_used_is_refused(engine: PersonaJudge) -> None:
+    with pytest.raises(InvalidPromptError):
+        suggest_preferences(engine, [])
+    for limit in (0, 17, True, "2"):
+        with pytest.raises(InvalidParameterError, match="limit"):
+            suggest_preferences(engine, TALK, limit=limit)  # type: ignore[arg-type]
