@@ -6,9 +6,10 @@ beside LangGraph's stores with the same users. What is not installed is told, no
 
 import argparse
 import json
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ GOAL = (
     "import takes at most 120 s and 200 MB; a preference changes at a version at least 800 times "
     "a second on SQLite, 400 on PostgreSQL; each ahead of LangGraph's stores with the same users."
 )
+WIDTH = 160
+"""Columns of the tables where there is no terminal to ask."""
 KINDS = {"SQLite": sqlite, "PostgreSQL": postgresql}
 PACKAGES = (
     "persona-judge-llm",
@@ -65,7 +68,7 @@ def measure(sizes: Sizes) -> Result:
 def _measure_on(databases: Databases, lines: Path, sizes: Sizes, result: Result) -> None:
     bench = Bench(databases, sizes, result)
     start = time.perf_counter()
-    steps = {
+    steps: dict[str, Callable[[], None]] = {
         "import and export": lambda: moving.measure(bench, lines),
         "the same users for LangGraph": bench.fill_theirs,
         "reads": lambda: reading.measure(bench),
@@ -88,7 +91,7 @@ def _machine(sizes: Sizes) -> dict[str, str]:
 
 def show(result: Result) -> None:
     """Print the tables."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     console.rule(f"{result.title}, {result.seconds:.0f} s")
     console.print(Text(result.goal))
     for name, value in result.machine.items():

@@ -29,9 +29,9 @@ class LangGraphProfileStore:
     graph = builder.compile(store=memory)
 
     @tool
-    def remember(wish: str, runtime: ToolRuntime) -> str:
-        profile = Profile(runtime.config["configurable"]["user_id"], (Preference(wish),))
-        LangGraphProfileStore(runtime.store).put(profile)
+    def answer_in(style: str, runtime: ToolRuntime) -> str:
+        user_id = runtime.config["configurable"]["user_id"]
+        LangGraphProfileStore(runtime.store).put(Profile(user_id, (Preference(style),)))
         return "noted"
     ```
 

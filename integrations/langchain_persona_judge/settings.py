@@ -14,7 +14,7 @@ from langchain_persona_judge.users import name_user
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.planning import PreparedCall
-from persona_judge_llm.preferences import ProfileStore, check_user_id
+from persona_judge_llm.preferences import AnyProfileStore, check_user_id
 from persona_judge_llm.requests import Placement, Prompt, Request, Rule
 from persona_judge_llm.sampling import SamplingParams
 
@@ -87,7 +87,7 @@ class PersonaJudgeSettings(BaseModel):
         cls,
         model_id: str | Path,
         *,
-        profiles: ProfileStore | None = None,
+        profiles: AnyProfileStore | None = None,
         engine_options: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Self:
@@ -106,7 +106,7 @@ class PersonaJudgeSettings(BaseModel):
     def bundled(
         cls,
         *,
-        profiles: ProfileStore | None = None,
+        profiles: AnyProfileStore | None = None,
         engine_options: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> Self:

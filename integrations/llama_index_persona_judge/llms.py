@@ -31,7 +31,7 @@ from llama_index_persona_judge.tools import ToolCallingLLM
 from persona_judge_llm.bundled import NAME as BUNDLED_NAME
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
-from persona_judge_llm.preferences import ProfileStore, check_user_id
+from persona_judge_llm.preferences import AnyProfileStore, check_user_id
 from persona_judge_llm.requests import Placement, Prompt, Rule
 
 
@@ -101,7 +101,7 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
 
     @classmethod
     def from_pretrained(
-        cls, model_id: str | Path, *, profiles: ProfileStore | None = None, **fields: Any
+        cls, model_id: str | Path, *, profiles: AnyProfileStore | None = None, **fields: Any
     ) -> Self:
         """Load a model from a folder or the hub.
 
@@ -115,7 +115,7 @@ class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
         return cls(engine=engine, **own)
 
     @classmethod
-    def bundled(cls, *, profiles: ProfileStore | None = None, **fields: Any) -> Self:
+    def bundled(cls, *, profiles: AnyProfileStore | None = None, **fields: Any) -> Self:
         """Load the small model that ships with the package; offline, for trying things out."""
         own, settings = cls._sorted_fields(fields)
         return cls(engine=PersonaJudge.bundled(profiles=profiles, **settings), **own)

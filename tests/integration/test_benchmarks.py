@@ -20,6 +20,7 @@ TITLES = (
     "Many users at once",
     "Overhead of a step",
     "Memory",
+    "Profile stores",
 )
 
 

@@ -1,0 +1,180 @@
+"""What keeps users apart and writes safe: each line of it is broken in a copy, and tests must fail.
+
+As `test_mutations.py` does for the decoders.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = "tests/contract/test_profile_stores.py"
+STORE = "tests/integration/profiles/test_sql_store.py"
+CACHE = "tests/integration/profiles/test_profile_cache.py"
+SCOPES = "tests/unit/test_profile_scopes.py"
+SQL = "profiles/persona_judge_profiles/"
+CORE = "persona_judge_llm/"
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake: what stands in which module, what to put there, and who must notice."""
+
+    module: str
+    right: str
+    wrong: str
+    noticed_by: tuple[str, ...]
+
+
+MUTANTS = {
+    "tenants see each other": Mutant(
+        SQL + "rows.py",
+        'OWNER = (profiles.c.tenant == bindparam("tenant"), profiles.c.user_id',
+        "OWNER = (profiles.c.user_id",
+        (STORE, "-k", "two_tenants"),
+    ),
+    "user ids are patterns": Mutant(
+        SQL + "rows.py",
+        'profiles.c.user_id == bindparam("user"))',
+        'profiles.c.user_id.like(bindparam("user")))',
+        (CONTRACT, "-k", "sqlite and file and look_alike"),
+    ),
+    "a stale write passes": Mutant(
+        CORE + "changes.py",
+        "if expected_version is not None and expected_version != version:",
+        "if expected_version is not None and expected_version > version:",
+        (CONTRACT, "-k", "sqlite and file and stale"),
+    ),
+    "writers do not wait for each other": Mutant(
+        SQL + "connections.py",
+        'connection.exec_driver_sql("BEGIN IMMEDIATE")',
+        'connection.exec_driver_sql("BEGIN DEFERRED")',
+        (CONTRACT, "-k", "sqlite and file and many_threads"),
+    ),
+    "a failed write is kept": Mutant(
+        SQL + "connections.py",
+        'connection.exec_driver_sql("ROLLBACK")\n                raise',
+        'connection.exec_driver_sql("COMMIT")\n                raise',
+        (STORE, "-k", "fails_midway"),
+    ),
+    "what was erased stays in the file": Mutant(
+        SQL + "urls.py",
+        '"secure_delete=ON"',
+        '"secure_delete=OFF"',
+        (STORE, "-k", "erased_bytes"),
+    ),
+    "what was erased stays in the log": Mutant(
+        SQL + "store.py",
+        "        self._database.forget_log()\n",
+        "",
+        (STORE, "-k", "erased_bytes"),
+    ),
+    "an inferred preference counts at once": Mutant(
+        CORE + "changes.py",
+        "if p.pending and p.active else p",
+        "if p.pending and p.active and False else p",
+        (CONTRACT, "-k", "memory and inferred"),
+    ),
+    "an inferred preference is in force": Mutant(
+        CORE + "preferences.py",
+        "if not self.active or self.pending:",
+        "if not self.active:",
+        (SCOPES,),
+    ),
+    "an answer of another user can be rated": Mutant(
+        CORE + "feedback.py",
+        "generation.user_id != user_id or generation.profile_version is None",
+        "generation.profile_version is None",
+        (CONTRACT, "-k", "memory and only_an_answer"),
+    ),
+    "preferences of other scopes count": Mutant(
+        CORE + "planning.py",
+        "if p.scope in (None, scope))",
+        "if True)",
+        (SCOPES,),
+    ),
+    "the profile of another user passes": Mutant(
+        CORE + "planning.py",
+        "if not isinstance(profile, Profile) or profile.user_id != user_id:",
+        "if not isinstance(profile, Profile):",
+        (SCOPES,),
+    ),
+    "the cache serves a user who came back from an old entry": Mutant(
+        SQL + "reads.py",
+        "rows.read_stamp(connection, tenant, user_id) == kept.stamp",
+        "rows.read_stamp(connection, tenant, user_id).version == kept.stamp.version",
+        (CACHE,),
+    ),
+    "the cache is filled with what a write overtook": Mutant(
+        SQL + "cache.py",
+        "if self._marks[self._slot(user_id)] != mark:",
+        "if False:",
+        (CACHE,),
+    ),
+    "the cache keeps erased users": Mutant(
+        SQL + "cache.py",
+        "            self._entries.pop(user_id, None)\n",
+        "",
+        (CACHE,),
+    ),
+    "the cache goes back to an older version": Mutant(
+        SQL + "cache.py",
+        "kept.version > found.stamp.version",
+        "kept.version < found.stamp.version",
+        (CACHE,),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    for name in ("persona_judge_llm", "profiles", "tests/contract", "tests/integration/profiles"):
+        shutil.copytree(
+            ROOT / name,
+            folder / name,
+            ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"),
+        )
+    for name in ("pyproject.toml", "tests/conftest.py", "tests/postgres_server.py", SCOPES):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def outcome(folder: Path, tests: tuple[str, ...]) -> tuple[int, str]:
+    """Run tests in a folder; return pytest's exit status and the end of its output."""
+    run = subprocess.run(
+        [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'profiles'}"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    return run.returncode, run.stdout[-2000:] + run.stderr[-500:]
+
+
+def test_the_unchanged_copy_passes(original: Path) -> None:
+    status, output = outcome(original, (CACHE, SCOPES, STORE, "-k", "not slow and not processes"))
+    assert status == pytest.ExitCode.OK, output
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_makes_a_test_fail(original: Path, tmp_path: Path, name: str) -> None:
+    mutant = MUTANTS[name]
+    folder = tmp_path / "mutant"
+    shutil.copytree(original, folder)
+    path = folder / mutant.module
+    source = path.read_text()
+    assert source.count(mutant.right) == 1, "the mutated line is gone: write the mutant anew"
+    path.write_text(source.replace(mutant.right, mutant.wrong))
+    status, output = outcome(folder, mutant.noticed_by)
+    assert status == pytest.ExitCode.TESTS_FAILED, output
