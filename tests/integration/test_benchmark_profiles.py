@@ -155,6 +155,7 @@ def test_without_a_server_postgresql_is_told_and_not_measured(tmp_path, monkeypa
     assert (result.figures, result.comparisons, result.checks) == ([], [], [])
 
 
+@pytest.mark.slow
 def test_figures_without_langgraph_are_still_measured(tmp_path, monkeypatch):
     @contextmanager
     def folder(_):

@@ -98,4 +98,5 @@ def test_a_store_that_mixes_users_up_gets_no_further() -> None:
     with tiny_engine(profiles=Mixed([Profile("ben", LIKES), Profile("ana")])) as engine:
         with pytest.raises(ProfileStoreUnavailableError, match="this user's profile"):
             engine.generate("Hi", user_id="ana")
-        assert engine.generate("Hi", user_id="ben", params=SamplingParams(max_new_tokens=1))
+        few = SamplingParams(max_new_tokens=1)
+        assert engine.generate("Hi", user_id="ben", params=few).user_id == "ben"

@@ -167,9 +167,11 @@ class Refusals(StoreSuite):
         self, store: CompleteProfileStore, subtests: pytest.Subtests
     ) -> None:
         values: list[Any] = ["ana", None, {"text": "Be brief", "user_id": "ana"}]
-        for value in (*values, Profile("ana")):
+        no_preferences: list[Any] = [*values, Profile("ana")]
+        no_profiles: list[Any] = [*values, Preference("one")]
+        for value in no_preferences:
             refused(subtests, {"add": functools.partial(store.add, "ana", value)}, "preference")
-        for value in (*values, Preference("one")):
+        for value in no_profiles:
             refused(subtests, {"put": functools.partial(store.put, value)}, "profile")
         assert list(store.list_users()) == []
 

@@ -113,6 +113,7 @@ def test_a_server_gets_its_tables_by_upgrade_alone(run: Run, ok: Ok, postgres_ur
     ok("db", "check", *store)
     ok("profile", "add", "ana", "Be concise", "--scope", "work", "--actor", "ops", *store)
     assert ok("profile", "list", "ana", *store) == "p1  Be concise (only for work)\n"
-    assert ok("profile", "undo", "ana", *store) == "ana: undo of version 1: add p1, version 2\n"
+    ok("profile", "add", "ana", "Be kind", *store)
+    assert ok("profile", "undo", "ana", *store) == "ana: undo of version 2: add p2, version 3\n"
     exported = ok("profile", "export", *store)
     assert ok("profile", "import", *store, stdin=exported) == "0 profiles written, 1 unchanged\n"

@@ -15,7 +15,7 @@ Run = Callable[..., Result]
 Ok = Callable[..., str]
 
 LATER = datetime(2999, 1, 2, tzinfo=timezone.utc)
-# Each changes the profile of the fixture `ana`, which is at version 1.
+# Each changes the profile of the fixture `ana`, which is at version 2.
 WRITES: dict[str, tuple[str, ...]] = {
     "add": ("add", "ana", "Be kind"),
     "update": ("edit", "ana", "p1", "--weight", "2"),
@@ -36,7 +36,8 @@ def stored(store_url: str) -> Callable[[], Profile]:
         Preference("Likes trains", source="inferred"),
     )
     with SQLProfileStore(store_url) as store:
-        store.put(Profile("ana", preferences))
+        store.put(Profile("ana", preferences[:2]))
+        store.add("ana", preferences[2])
 
     def stored() -> Profile:
         with SQLProfileStore(store_url) as store:
@@ -68,7 +69,7 @@ def test_edit_changes_one_field_and_leaves_the_others(
     ok: Ok, stored: Callable[[], Profile], words: tuple[str, ...], field: str, value: Any
 ) -> None:
     before = stored()
-    assert ok("profile", "edit", "ana", "p2", *words) == "ana: p2 changed, version 2\n"
+    assert ok("profile", "edit", "ana", "p2", *words) == "ana: p2 changed, version 3\n"
     after = stored()
     assert getattr(after.preferences[1], field) == value
     assert after.preferences[::2] == before.preferences[::2]
@@ -80,7 +81,7 @@ def test_edit_changes_one_field_and_leaves_the_others(
 def test_edit_changes_several_fields_in_one_write(ok: Ok, stored: Callable[[], Profile]) -> None:
     ok("profile", "edit", "ana", "p1", "--inactive", "--weight", "3", "--kind", "must")
     (changed, *_), version = stored().preferences, stored().version
-    assert (changed.active, changed.weight, changed.kind, version) == (False, 3.0, "must", 2)
+    assert (changed.active, changed.weight, changed.kind, version) == (False, 3.0, "must", 3)
 
 
 def test_what_is_not_confirmed_cannot_be_made_active_by_editing(
@@ -96,19 +97,19 @@ def test_what_is_not_confirmed_cannot_be_made_active_by_editing(
 def test_preferences_can_be_brought_into_another_order(
     ok: Ok, stored: Callable[[], Profile]
 ) -> None:
-    assert ok("profile", "reorder", "ana", "p3", "p1", "p2") == "ana: reordered, version 2\n"
+    assert ok("profile", "reorder", "ana", "p3", "p1", "p2") == "ana: reordered, version 3\n"
     assert texts(stored()) == ["Likes trains", "Be concise", "Be vivid"]
 
 
 def test_a_guess_can_be_confirmed_or_rejected_but_not_both(
     ok: Ok, run: Run, stored: Callable[[], Profile]
 ) -> None:
-    assert ok("profile", "confirm", "ana", "p3") == "ana: p3 confirmed, version 2\n"
+    assert ok("profile", "confirm", "ana", "p3") == "ana: p3 confirmed, version 3\n"
     assert stored().preferences[2].in_force()
     assert run("profile", "reject", "ana", "p3").exit_code == 1
     ok("profile", "undo", "ana")
     assert stored().preferences[2].pending
-    assert ok("profile", "reject", "ana", "p3") == "ana: p3 rejected, version 4\n"
+    assert ok("profile", "reject", "ana", "p3") == "ana: p3 rejected, version 5\n"
     assert texts(stored()) == ["Be concise", "Be vivid"]
 
 
@@ -119,9 +120,9 @@ def test_undo_goes_back_write_by_write_and_tells_which(
     ok("profile", "edit", "ana", "p1", "--text", "Be brief")
     second = stored()
     ok("profile", "reorder", "ana", "p2", "p1", "p3")
-    assert ok("profile", "undo", "ana") == "ana: undo of version 3: reorder, version 4\n"
+    assert ok("profile", "undo", "ana") == "ana: undo of version 4: reorder, version 5\n"
     assert stored().preferences == second.preferences
-    assert ok("profile", "undo", "ana") == "ana: undo of version 2: update p1, version 5\n"
+    assert ok("profile", "undo", "ana") == "ana: undo of version 3: update p1, version 6\n"
     assert stored().preferences == first.preferences
     while (result := run("profile", "undo", "ana")).exit_code == 0:
         assert stored().version < 10
@@ -144,14 +145,14 @@ def test_the_history_names_nobody_who_was_not_named(
 def test_every_write_can_name_who_writes_and_what_it_expects(
     ok: Ok, stored: Callable[[], Profile], action: str
 ) -> None:
-    told = ok("profile", *WRITES[action], "--actor", "support", "--expected-version", "1", "--json")
-    assert json.loads(told)["version"] == stored().version == 2
+    told = ok("profile", *WRITES[action], "--actor", "support", "--expected-version", "2", "--json")
+    assert json.loads(told)["version"] == stored().version == 3
     (*_, event) = json.loads(ok("profile", "history", "ana", "--json"))
     assert (event["action"], event["actor"]) == (action, "support")
 
 
 @pytest.mark.parametrize("action", WRITES)
-@pytest.mark.parametrize("expected", ["0", "2", "99999999999999999999"])
+@pytest.mark.parametrize("expected", ["0", "1", "99999999999999999999"])
 def test_a_write_over_another_version_changes_nothing_and_is_one_line(
     run: Run, stored: Callable[[], Profile], action: str, expected: str
 ) -> None:
@@ -160,7 +161,7 @@ def test_a_write_over_another_version_changes_nothing_and_is_one_line(
     assert result.exit_code == 1
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
-    assert line.startswith("error: the profile of 'ana' is at version 1, not at the expected ")
+    assert line.startswith("error: the profile of 'ana' is at version 2, not at the expected ")
     assert stored() == before
 
 

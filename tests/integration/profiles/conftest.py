@@ -38,6 +38,13 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
 
 
 @pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The address of an SQLite file, in a folder of its own, that is not there yet."""
+    (tmp_path / "sqlite").mkdir(exist_ok=True)
+    return f"sqlite:///{tmp_path / 'sqlite' / 'profiles.db'}"
+
+
+@pytest.fixture
 def database(new_database: Callable[[], str]) -> str:
     """The address of an empty database of each kind."""
     return new_database()

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import random
+import resource
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from persona_judge_llm.errors import ProfileConflictError
+from persona_judge_llm.errors import ProfileConflictError, ProfileStoreUnavailableError
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore
 
@@ -178,3 +179,28 @@ def replace_for_ever(url: str, acknowledge: Connection, name: str) -> None:
             n += 1
             stored = store.put(generation(f"{name}.{n}", new_ids=n % 2 == 0), actor=f"{name}.{n}")
             acknowledge.send_bytes(str(stored.version).encode())
+
+
+def fill_up(url: str, size: int) -> tuple[int, str, set[str], int]:
+    """Write until no file may grow larger than `size`, and go on when it may again.
+
+    Returns:
+        the last version that was acknowledged, the error, what was stored then, and the version
+        that the next write made.
+    """
+    with SQLProfileStore(url) as store:
+        store.upgrade()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        version = 0
+        while True:
+            text = f"text of write {version + 1}"
+            parts = tuple(Preference(text, id=f"{version} {'x' * 200} {n}") for n in range(PARTS))
+            try:
+                version = store.put(Profile("ana", parts)).version
+            except ProfileStoreUnavailableError as error:
+                message = str(error)
+                break
+        texts = {p.text for p in store.get("ana").preferences}
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        return version, message, texts, store.add("ana", Preference("after")).version

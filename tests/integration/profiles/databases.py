@@ -1,0 +1,52 @@
+"""Looking at a database past the store, and keeping it from the store."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg
+from sqlalchemy import make_url
+
+from persona_judge_profiles import SQLProfileStore
+from persona_judge_profiles.database import Database
+
+
+def is_sqlite(url: str) -> bool:
+    """Tell which of the two kinds it is."""
+    return url.startswith("sqlite")
+
+
+def sqlite(url: str) -> "closing[sqlite3.Connection]":
+    """Open a SQLite file, without a transaction."""
+    return closing(sqlite3.connect(make_url(url).database or "", isolation_level=None))
+
+
+def postgres(url: str) -> "psycopg.Connection[Any]":
+    """Connect to a PostgreSQL database."""
+    parts = make_url(url)
+    conninfo = f"host={parts.query['host']} user={parts.username} dbname={parts.database}"
+    return psycopg.connect(conninfo)
+
+
+def integrity(url: str) -> str:
+    """Return what SQLite finds wrong with a file, "ok" if that is nothing."""
+    with sqlite(url) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        return "\n".join(row[0] for row in connection.execute("PRAGMA integrity_check"))
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Keep all writers out of a SQLite file."""
+    with sqlite(url) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def database_of(store: Any) -> Database:
+    """Return the connections of a store of any kind."""
+    while not isinstance(store, SQLProfileStore):
+        store = store._store
+    return store._database
