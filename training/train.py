@@ -22,7 +22,7 @@ from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from training.batches import IGNORED, Batch, batches, repeated
-from training.corpus import COPYING, EVEN, Mixture, stream
+from training.corpus import COPYING, EVEN, LONG, Mixture, stream
 from training.muon import Muon
 from training.probe import Probe
 from training.tokenizer import save_tokenizer, train_tokenizer
@@ -49,6 +49,7 @@ class Round:
         decay_from: Step from which the learning rate falls.
         mixture: What is trained on.
         copy_steps: So many first steps are on repeated random tokens alone.
+        decay_to: Step at which it would reach nothing, if not the last one.
         minutes: If not zero, steps are planned by wall time: the decay starts after 36 % of it,
             and the number of steps is fixed then and logged, so that the run can be made again.
     """
@@ -57,12 +58,15 @@ class Round:
     decay_from: int
     mixture: Mixture
     copy_steps: int = 0
+    decay_to: int = 0
     minutes: float = 0.0
 
 
 ROUNDS = (
     Round(3000, 3000, EVEN, copy_steps=300),
     Round(6000, 3000, COPYING),
+    Round(10_000, 5526, LONG, decay_to=15_349),
+    Round(2_600, 0, LONG),
 )
 
 
@@ -165,7 +169,8 @@ def _factor(step: int, plan: Round) -> float:
         return (step + 1) / _WARMUP
     if step < plan.decay_from:
         return 1.0
-    return max(0.01, (plan.steps - step) / max(1, plan.steps - plan.decay_from))
+    end = plan.decay_to or plan.steps
+    return max(0.01, (end - step) / max(1, end - plan.decay_from))
 
 
 def _settled(plan: Round, step: int, seconds: float) -> Round:

@@ -87,16 +87,15 @@ def list_(
 ) -> None:
     """List all users, or the preferences of one."""
     with opened_store(store) as profiles:
-        lines = list(profiles.list_users()) if user is None else None
+        users = list(profiles.list_users()) if user is None else []
         profile = None if user is None else profiles.get(user)
     if json:
-        write_json(lines if profile is None else profile_values(profile))
+        write_json(users if profile is None else profile_values(profile))
         return
-    if profile is not None:
-        lines = [preference_line(p) for p in profile.preferences]
-    for found in lines or ():
-        typer.echo(line(found))
-    if not lines:
+    lines = map(line, users) if profile is None else map(preference_line, profile.preferences)
+    for shown in lines:
+        typer.echo(shown)
+    if not (users if profile is None else profile.preferences):
         hint = "no users yet" if profile is None else "no preferences"
         typer.echo(f'{hint}; add one: persona-judge profile add USER "Be concise"', err=True)
 
