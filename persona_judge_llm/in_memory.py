@@ -170,11 +170,15 @@ class InMemoryProfileStore:
             return list(self._known(user_id).events)
 
     def put_many(self, profiles: Iterable[Profile], *, actor: str | None = None) -> int:
-        """Store profiles and return how many were written: those that were not like that yet."""
+        """Store profiles and return how many were written: those that were not like that yet.
+
+        Of a user who is named twice the later profile counts.
+        """
         chosen = list(profiles)
         for profile in chosen:
             changes.check_profile(profile)
-        return sum(self._put_if_new(profile, "put", actor) for profile in chosen)
+        last = {profile.user_id: profile for profile in chosen}
+        return sum(self._put_if_new(profile, "put", actor) for profile in last.values())
 
     def import_jsonl(
         self,

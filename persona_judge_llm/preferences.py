@@ -17,7 +17,7 @@ PreferenceSource = Literal["user", "import", "inferred"]
 _KINDS = frozenset(get_args(PreferenceKind))
 _SOURCES = frozenset(get_args(PreferenceSource))
 
-_NO_NAMES: frozenset[str] = frozenset()
+NO_NAMES: frozenset[str] = frozenset()
 
 MAX_TEXT_LENGTH = 2_000
 MAX_USER_ID_LENGTH = 255
@@ -55,9 +55,23 @@ def _check_moment(name: str, value: object) -> None:
         raise InvalidPreferenceError(name, value, "within the years 1 to 9999 in UTC") from None
 
 
+def _check_flag(name: str, value: object) -> None:
+    if value is not True and value is not False:
+        raise InvalidPreferenceError(name, value, "True or False")
+
+
+def _weight(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidPreferenceError("weight", value, "a number")
+    # Compared, not asked for being finite: a whole number too large for a float would overflow.
+    if not 0 < value <= sys.float_info.max:
+        raise InvalidPreferenceError("weight", value, "finite and above 0")
+    return float(value)  # as every store keeps it
+
+
 def _names(value: object) -> frozenset[str]:
     if isinstance(value, list | tuple | set | frozenset) and not value:
-        return _NO_NAMES
+        return NO_NAMES
     found = tuple(value) if isinstance(value, Iterable) else (value,)
     if isinstance(value, str) or not all(isinstance(name, str) for name in found):
         raise InvalidPreferenceError("opposes", value, "a set of preference ids")
@@ -87,7 +101,7 @@ class Preference:
     dimension: str | None = None
     """A label such as "tone" or "length", used by the `by_dimension` splitter."""
     active: bool = True
-    opposes: frozenset[str] = frozenset()
+    opposes: frozenset[str] = NO_NAMES
     """Ids of preferences that this one conflicts with."""
     expires_at: datetime | None = None
     """When it stops counting; must carry a time zone."""
@@ -103,23 +117,22 @@ class Preference:
     def __post_init__(self) -> None:
         """Refuse what no store or prompt could carry."""
         check_text("preference text", self.text, MAX_TEXT_LENGTH)
-        if isinstance(self.weight, bool) or not isinstance(self.weight, int | float):
-            raise InvalidPreferenceError("weight", self.weight, "a number")
-        # Compared, not asked for being finite: a whole number too large for a float would overflow.
-        if not 0 < self.weight <= sys.float_info.max:
-            raise InvalidPreferenceError("weight", self.weight, "finite and above 0")
+        object.__setattr__(self, "weight", _weight(self.weight))
         if not isinstance(self.kind, str) or self.kind not in _KINDS:
             raise InvalidPreferenceError("kind", self.kind, "'prefer' or 'must'")
         if not isinstance(self.source, str) or self.source not in _SOURCES:
             raise InvalidPreferenceError("source", self.source, "'user', 'import' or 'inferred'")
-        for name, flag in (("active", self.active), ("confirmed", self.confirmed)):
-            if flag is not True and flag is not False:
-                raise InvalidPreferenceError(name, flag, "True or False")
-        named = (("dimension", self.dimension), ("scope", self.scope), ("id", self.id))
-        for name, label in named:
-            if label is not None:
-                check_text(name, label, MAX_USER_ID_LENGTH)
-        object.__setattr__(self, "opposes", _names(self.opposes))
+        # Written out, as every read of a profile comes through here.
+        _check_flag("active", self.active)
+        _check_flag("confirmed", self.confirmed)
+        if self.dimension is not None:
+            check_text("dimension", self.dimension, MAX_USER_ID_LENGTH)
+        if self.scope is not None:
+            check_text("scope", self.scope, MAX_USER_ID_LENGTH)
+        if self.id is not None:
+            check_text("id", self.id, MAX_USER_ID_LENGTH)
+        if self.opposes is not NO_NAMES:
+            object.__setattr__(self, "opposes", _names(self.opposes))
         if self.expires_at is not None:
             _check_moment("expires_at", self.expires_at)
 

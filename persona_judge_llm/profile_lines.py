@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TextIO, TypeAlias
 
@@ -47,7 +47,9 @@ def preference_values(preference: Preference) -> dict[str, Any]:
     for name, default in _DEFAULTS.items():
         value = getattr(preference, name)
         if value != default:
-            values[name] = value.isoformat() if isinstance(value, datetime) else value
+            # In UTC, as databases keep it: equal profiles are to be equal lines.
+            moment = isinstance(value, datetime)
+            values[name] = value.astimezone(timezone.utc).isoformat() if moment else value
     if preference.opposes:
         values["opposes"] = sorted(preference.opposes)
     return values

@@ -21,6 +21,15 @@ import psycopg
 SECONDS = 60.0
 """How long a start or a stop may take."""
 MAX_SOCKET_PATH = 100  # the kernel takes 107 bytes, macOS 103
+_WATCH = """
+read -r _  # returns when whoever holds the other end is gone
+pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
+if [ -n "$pid" ] && ps -o args= -p "$pid" | grep -qF "$1"; then
+  kill -QUIT "$pid"
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+fi
+rm -rf "$1"
+"""
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
@@ -46,6 +55,14 @@ class PostgresServer:
         self.folder = _short_folder()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
+        # A test run that is killed runs no fixture's end: this ends the server then.
+        self._watch = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCH, "sh", str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         if self._owner:
             os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
         try:
@@ -141,7 +158,7 @@ class PostgresServer:
     def close(self) -> None:
         """Stop the server and remove all that it kept."""
         self.stop("immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._watch.communicate()
 
     def log(self) -> str:
         """Return what the server has said so far."""

@@ -132,7 +132,7 @@ def _insert(
         for place, p in enumerate(profile.preferences):
             opposes = json_text(sorted(p.opposes)) if p.opposes else "[]"
             expires_at = None if p.expires_at is None else moment(p.expires_at)
-            numbers = (key, p.id, place, p.text, float(p.weight), p.kind, p.dimension, p.active)
+            numbers = (key, p.id, place, p.text, p.weight, p.kind, p.dimension, p.active)
             made[1].append(
                 (*numbers, opposes, expires_at, p.source, p.scope, p.confirmed, now, now)
             )

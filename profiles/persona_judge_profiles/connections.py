@@ -6,11 +6,15 @@ write lock later can lose another writer's change.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, StaticPool
+from sqlalchemy.exc import DBAPIError
 
 from persona_judge_profiles.waiting import Turns
+
+T = TypeVar("T")
 
 
 class Connections:
@@ -56,6 +60,35 @@ class Connections:
                     connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` reads; once more where the connection turned out to be dead."""
+        for last in (False, True):
+            try:
+                with self.reading() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if last or not error.connection_invalidated:
+                    raise
+        raise AssertionError  # the second attempt returned or raised
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` does in a transaction; once more where the connection was dead.
+
+        Not once the commit was sent: nobody knows then whether it was done.
+        """
+        for last in (False, True):
+            sent = False
+            try:
+                with self.writing() as connection:
+                    made = work(connection)
+                    sent = True
+            except DBAPIError as error:
+                if last or sent or not error.connection_invalidated:
+                    raise
+            else:
+                return made
+        raise AssertionError  # the second attempt returned or raised
 
     def close(self) -> None:
         """Close every connection; only for an engine of our own."""

@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +14,8 @@ from persona_judge_profiles.connections import Connections
 from persona_judge_profiles.failures import translated
 from persona_judge_profiles.urls import open_engine, parse_url
 from persona_judge_profiles.waiting import Turns
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -35,38 +38,34 @@ class Database:
         """Whether all share one connection, as of a database in memory."""
         return self._connections.only_one
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Open a connection on which each statement stands alone."""
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` reads on a connection on which each statement stands alone."""
         with self._translated():
             self._make_sure_of_tables()
-            with self._connections.reading() as connection:
-                yield connection
+            return self._connections.read(work)
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Open a connection in a transaction that other writers wait for."""
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` does in a transaction that other writers wait for."""
         with self._translated():
             self._make_sure_of_tables()
-            with self._connections.writing() as connection:
-                yield connection
+            return self._connections.write(work)
 
     def upgrade(self) -> None:
         """Run the missing migrations; others who start at the same time wait."""
-        with self._translated(), self._connections.writing() as connection:
-            schema.upgrade(connection)
+        with self._translated():
+            self._connections.write(schema.upgrade)
         self._checked = True
 
     def stamp(self) -> None:
         """Say that the tables are those of this version, without looking at them."""
-        with self._translated(), self._connections.writing() as connection:
-            schema.stamp(connection)
+        with self._translated():
+            self._connections.write(schema.stamp)
         self._checked = True
 
     def check(self) -> None:
         """Raise unless the database answers and its tables are those of this version."""
-        with self._translated(), self._connections.reading() as connection:
-            schema.check(connection, self.name)
+        with self._translated():
+            self._connections.read(lambda connection: schema.check(connection, self.name))
 
     def forget_log(self) -> None:
         """Empty the write-ahead log of a SQLite file of our own, which still holds old pages."""
@@ -93,8 +92,7 @@ class Database:
         with self._lock:
             if self._checked:
                 return
-            with self._connections.reading() as connection:
-                empty = schema.current(connection) is None
+            empty = self._connections.read(schema.current) is None
             # A server's tables are for whoever runs it to create, a file's for us.
             if empty and self._owned and self._connections.is_sqlite:
                 self.upgrade()

@@ -1,6 +1,6 @@
 """What was done to a profile: reading and writing its events, and the way back."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, null, select, update
 
 from persona_judge_llm import changes
 from persona_judge_llm.changes import Change, ProfileEvent
@@ -12,6 +12,13 @@ _EVENT = [
     events.c[name] for name in ("version", "action", "preference_id", "at", "actor", "undoes")
 ]
 
+_INSERT = insert(events)
+_FORGET = (
+    update(events)
+    .where(events.c.profile_id == bindparam("key"), events.c.version == bindparam("too_old"))
+    .values(before=null())
+)
+
 
 def add_event(
     connection: Connection, key: int, made: Change, found: Profile | None, actor: str | None
@@ -22,14 +29,10 @@ def add_event(
     # An undo is never undone, and what was before the first write is nothing.
     keep = found is not None and made.action != "undo"
     before = profile_values(found) if keep and found is not None else None
-    connection.execute(insert(events), {**row, "profile_id": key, "before": before})
+    connection.execute(_INSERT, {**row, "profile_id": key, "before": before})
     too_old = event.version - changes.KEPT_SNAPSHOTS
     if too_old > 0:
-        connection.execute(
-            update(events)
-            .where(events.c.profile_id == key, events.c.version == too_old)
-            .values(before=None)
-        )
+        connection.execute(_FORGET, {"key": key, "too_old": too_old})
 
 
 def read_events(connection: Connection, tenant: str, user_id: str) -> list[ProfileEvent] | None:

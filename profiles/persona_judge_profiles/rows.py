@@ -1,14 +1,25 @@
 """Profiles between values and rows: statements and nothing about connections."""
 
 import dataclasses
+import json
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
-from persona_judge_llm.preferences import Preference, Profile
+from persona_judge_llm.preferences import NO_NAMES, Preference, Profile
 from persona_judge_profiles.tables import EventRow, FeedbackRow, PreferenceRow, ProfileRow
 
 # The tables, not the mapped classes: one Core statement costs a fifth of an ORM session.
@@ -19,11 +30,17 @@ feedback = cast("Table", FeedbackRow.__table__)
 
 OWNER = (profiles.c.tenant == bindparam("tenant"), profiles.c.user_id == bindparam("user"))
 _NAMES = tuple(f.name for f in dataclasses.fields(Preference))
-_OPTIONAL = _NAMES[1:]
-_FIELDS = tuple(preferences.c[name] for name in _NAMES)  # in their order, for `_preference`
+# JSON is read as text: most of it is empty, and a type of our own costs more than the query does.
+_SETTINGS = type_coerce(profiles.c.settings, Text).label("settings")
+_FIELDS = tuple(
+    type_coerce(preferences.c.opposes, Text).label(name)
+    if name == "opposes"
+    else preferences.c[name]
+    for name in _NAMES  # in their order, for `_preferences`
+)
 _STAMP = (profiles.c.incarnation, profiles.c.version)
 _GET = (
-    select(*_STAMP, profiles.c.settings, *_FIELDS)
+    select(*_STAMP, _SETTINGS, *_FIELDS)
     .select_from(profiles.outerjoin(preferences))
     .where(*OWNER)
     .order_by(preferences.c.position)
@@ -33,6 +50,14 @@ _GET_STAMP = select(*_STAMP).where(*OWNER)
 # pair its new version with the preferences from before the wait.
 _LOCK = select(profiles.c.id).where(*OWNER).with_for_update()
 _ONE = (preferences.c.profile_id == bindparam("owner"), preferences.c.id == bindparam("preference"))
+# Made once: to build a statement costs more than to run it.
+_INSERT_PROFILE = insert(profiles)
+_INSERT_PREFERENCES = insert(preferences)
+_MOVE = (
+    update(profiles)
+    .where(profiles.c.id == bindparam("key"), profiles.c.version == bindparam("found"))
+    .values({name: bindparam(f"new_{name}") for name in ("version", "settings", "updated_at")})
+)
 _DELETE_PREFERENCE = delete(preferences).where(*_ONE)
 _UPDATE_PREFERENCE = update(preferences).where(*_ONE)
 
@@ -57,7 +82,7 @@ def read(connection: Connection, tenant: str, user_id: str) -> Stamped | None:
     if not found:
         return None
     incarnation, version, settings = tuple(found[0])[:3]
-    profile = Profile(user_id, _preferences(found), version, settings)
+    profile = Profile(user_id, _preferences(found), version, _json(settings))
     return Stamped(profile, Stamp(incarnation, version))
 
 
@@ -90,7 +115,7 @@ def profiles_after(connection: Connection, tenant: str, user_id: str, limit: int
     if not users:
         return []
     statement = (
-        select(profiles.c.user_id, profiles.c.version, profiles.c.settings, *_FIELDS)
+        select(profiles.c.user_id, profiles.c.version, _SETTINGS, *_FIELDS)
         .select_from(profiles.outerjoin(preferences))
         .where(profiles.c.tenant == tenant, profiles.c.user_id.in_(users))
         .order_by(profiles.c.user_id, preferences.c.position)
@@ -99,7 +124,7 @@ def profiles_after(connection: Connection, tenant: str, user_id: str, limit: int
     for row in connection.execute(statement).all():
         grouped.setdefault(row[0], []).append(row)
     return [
-        Profile(user, _preferences(found), found[0][1], found[0][2])
+        Profile(user, _preferences(found), found[0][1], _json(found[0][2]))
         for user, found in grouped.items()
     ]
 
@@ -119,19 +144,17 @@ def insert_profile(connection: Connection, tenant: str, profile: Profile) -> tup
     mark = new_incarnation()
     row = {"tenant": tenant, "user_id": profile.user_id, "incarnation": mark}
     row |= profile_columns(profile, datetime.now(timezone.utc))
-    result = connection.execute(insert(profiles).values(row))
+    result = connection.execute(_INSERT_PROFILE, row)
     key = result.inserted_primary_key
     return (int(key[0]) if key is not None else 0), mark
 
 
 def update_profile(connection: Connection, key: int, found_version: int, profile: Profile) -> bool:
     """Move the profile from `found_version` to the new one; False if it is there no longer."""
-    statement = (
-        update(profiles)
-        .where(profiles.c.id == key, profiles.c.version == found_version)
-        .values(profile_columns(profile, datetime.now(timezone.utc)))
-    )
-    return connection.execute(statement).rowcount == 1
+    columns = profile_columns(profile, datetime.now(timezone.utc))
+    moved = {f"new_{name}": value for name, value in columns.items()}
+    given = {"key": key, "found": found_version, **moved}
+    return connection.execute(_MOVE, given).rowcount == 1
 
 
 def replace_preferences(connection: Connection, key: int, old: Profile, new: Profile) -> None:
@@ -151,21 +174,27 @@ def replace_preferences(connection: Connection, key: int, old: Profile, new: Pro
         connection.execute(_UPDATE_PREFERENCE, changed)
     fresh = [preference_row(key, *value, now) for i, value in after.items() if i not in before]
     if fresh:
-        connection.execute(insert(preferences), fresh)
+        connection.execute(_INSERT_PREFERENCES, fresh)
 
 
-def erase(connection: Connection, key: int) -> None:
-    """Delete the profile and all that hangs on it, whether or not foreign keys are enforced."""
+def erase(connection: Connection, tenant: str, user_id: str) -> bool:
+    """Delete the profile and all that hangs on it, also where foreign keys are not enforced.
+
+    Returns False where there is none.
+    """
+    key = lock(connection, tenant, user_id)
+    if key is None:
+        return False
     for table in (feedback, events, preferences):
         connection.execute(delete(table).where(table.c.profile_id == key))
     connection.execute(delete(profiles).where(profiles.c.id == key))
+    return True
 
 
 def preference_columns(place: int, preference: Preference) -> dict[str, Any]:
     """Return the columns of a preference that a write sets."""
     fields: dict[str, Any] = {name: getattr(preference, name) for name in _NAMES}
     fields["opposes"] = sorted(preference.opposes)
-    fields["weight"] = float(preference.weight)  # SQLite takes no whole number this large
     fields["position"] = place
     return fields
 
@@ -179,8 +208,42 @@ def preference_row(key: int, place: int, preference: Preference, now: datetime) 
 def _preferences(found: Sequence[Sequence[Any]]) -> tuple[Preference, ...]:
     # By position, behind three columns of the profile: names cost more than all of the rest.
     # A profile without preferences comes as one row whose preference columns are all NULL.
-    return tuple(_preference(*row[3:]) for row in found if row[3] is not None)
+    return tuple(
+        [
+            Preference(
+                text,
+                weight=weight,
+                kind=kind,
+                dimension=dimension,
+                active=active,
+                opposes=NO_NAMES if opposes == "[]" else frozenset(json.loads(opposes)),
+                expires_at=expires_at,
+                source=source,
+                scope=scope,
+                confirmed=confirmed,
+                id=name,
+            )
+            for (
+                _,
+                _,
+                _,
+                text,
+                weight,
+                kind,
+                dimension,
+                active,
+                opposes,
+                expires_at,
+                source,
+                scope,
+                confirmed,
+                name,
+            ) in found
+            if text is not None
+        ]
+    )
 
 
-def _preference(text: str, *fields: Any) -> Preference:  # noqa: ANN401
-    return Preference(text, **dict(zip(_OPTIONAL, fields, strict=True)))
+def _json(settings: str) -> dict[str, Any]:
+    values: dict[str, Any] = {} if settings == "{}" else json.loads(settings)
+    return values

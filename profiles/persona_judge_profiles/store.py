@@ -83,15 +83,15 @@ class SQLProfileStore:
         if found is not None:
             return found
         check_user_id(user_id)
-        with self._database.reading() as connection:
-            found = reads.load(connection, self._tenant, user_id, self._cache)
+        found = self._database.read(
+            lambda connection: reads.load(connection, self._tenant, user_id, self._cache)
+        )
         return changes.known(user_id, found)
 
     def get_version(self, user_id: str) -> int:
         """Return the stored version, or raise `UnknownUserError`."""
         check_user_id(user_id)
-        with self._database.reading() as connection:
-            stamp = rows.read_stamp(connection, self._tenant, user_id)
+        stamp = self._database.read(lambda c: rows.read_stamp(c, self._tenant, user_id))
         if stamp is None:
             raise UnknownUserError(user_id)
         return stamp.version
@@ -197,8 +197,7 @@ class SQLProfileStore:
     def history(self, user_id: str) -> list[ProfileEvent]:
         """Return the writes to the profile, oldest first, or raise `UnknownUserError`."""
         check_user_id(user_id)
-        with self._database.reading() as connection:
-            found = past.read_events(connection, self._tenant, user_id)
+        found = self._database.read(lambda c: past.read_events(c, self._tenant, user_id))
         if found is None:
             raise UnknownUserError(user_id)
         return found
@@ -268,13 +267,11 @@ class SQLProfileStore:
         """
         check_user_id(user_id)
         try:
-            with self._database.writing() as connection:
-                key = rows.lock(connection, self._tenant, user_id)
-                if key is None:
-                    raise UnknownUserError(user_id)
-                rows.erase(connection, key)
+            known = self._database.write(lambda c: rows.erase(c, self._tenant, user_id))
         finally:
             self._cache.forget(user_id)
+        if not known:
+            raise UnknownUserError(user_id)
         self._database.forget_log()
 
     def record_feedback(
@@ -283,14 +280,12 @@ class SQLProfileStore:
         """Remember how the user rated an answer, from -1 (bad) to 1 (good); see `feedback`."""
         changes.check_write(user_id, None, actor)
         rated = feedback(user_id, generation, rating, actor)
-        with self._database.writing() as connection:
-            ratings.add(connection, self._tenant, user_id, rated)
+        self._database.write(lambda c: ratings.add(c, self._tenant, user_id, rated))
 
     def summary(self, user_id: str) -> FeedbackSummary:
         """Add up the user's ratings."""
         check_user_id(user_id)
-        with self._database.reading() as connection:
-            return ratings.summary(connection, self._tenant, user_id)
+        return self._database.read(lambda c: ratings.summary(c, self._tenant, user_id))
 
     def upgrade(self) -> None:
         """Create the tables or bring them to this version; safe from several processes at once."""
@@ -323,12 +318,11 @@ class SQLProfileStore:
         return f"{type(self).__name__}({self._database.name!r}, tenant={self._tenant!r})"
 
     def _users_after(self, last: str) -> list[str]:
-        with self._database.reading() as connection:
-            return list(rows.users_after(connection, self._tenant, last, _PAGE))
+        found = self._database.read(lambda c: rows.users_after(c, self._tenant, last, _PAGE))
+        return list(found)
 
     def _profiles_after(self, last: str) -> list[Profile]:
-        with self._database.reading() as connection:
-            return rows.profiles_after(connection, self._tenant, last, _PAGE)
+        return self._database.read(lambda c: rows.profiles_after(c, self._tenant, last, _PAGE))
 
     def _pages(self) -> Iterator[list[Profile]]:
         last = ""
@@ -358,10 +352,11 @@ class SQLProfileStore:
         changes.check_write(user_id, expected_version, actor)
 
         def write() -> Profile:
-            with self._database.writing() as connection:
-                stored = writes.write(
+            stored = self._database.write(
+                lambda connection: writes.write(
                     connection, self._tenant, user_id, change, expected_version, actor
                 )
+            )
             self._cache.wrote(user_id, stored)
             return stored.profile
 
@@ -377,8 +372,9 @@ class SQLProfileStore:
         changes.check_write("any", None, actor)
 
         def put() -> list[str]:
-            with self._database.writing() as connection:
-                return bulk.put(connection, self._tenant, profiles, action, actor)
+            return self._database.write(
+                lambda connection: bulk.put(connection, self._tenant, profiles, action, actor)
+            )
 
         try:
             return len(self._repeated(put))

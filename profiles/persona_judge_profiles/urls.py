@@ -53,8 +53,6 @@ def open_engine(url: URL, *, on_loop: bool) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite:
         options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
-    else:
-        options["pool_pre_ping"] = True
     if sqlite and in_memory(url):
         options["poolclass"] = StaticPool
     else:
