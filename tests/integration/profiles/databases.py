@@ -38,11 +38,15 @@ def integrity(url: str) -> str:
 
 @contextmanager
 def locked(url: str) -> Iterator[None]:
-    """Keep all writers out of a SQLite file."""
-    with sqlite(url) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    """Keep all writers out of a SQLite file, or from all profiles of a PostgreSQL database."""
+    if is_sqlite(url):
+        with sqlite(url) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    with postgres(url) as connection:
+        connection.execute("SELECT * FROM pj_profile FOR UPDATE")
         yield
-        connection.execute("ROLLBACK")
 
 
 def database_of(store: Any) -> Database:

@@ -1,31 +1,19 @@
 """A writer that is killed leaves whole profiles, and everything that it was told is stored."""
 
 import random
-import sqlite3
 import time
 from multiprocessing.connection import Connection
 
 import pytest
 
-from persona_judge_llm.preferences import Profile
 from persona_judge_profiles import SQLProfileStore
 from tests.integration.profiles import workers
-from tests.integration.profiles.workers import PARTS, Processes
+from tests.integration.profiles.databases import integrity, is_sqlite
+from tests.integration.profiles.workers import Processes
 
 KILLS = 200
 
 pytestmark = pytest.mark.slow
-
-
-def assert_whole(profile: Profile) -> None:
-    """All of it is of one write."""
-    (mark,) = {p.scope for p in profile.preferences}
-    assert mark is not None
-    new_ids = int(mark.split(".")[1]) % 2 == 0
-    expected = workers.generation(mark, new_ids=new_ids)
-    assert profile.preferences == expected.preferences
-    assert profile.settings == expected.settings
-    assert len(profile.preferences) == PARTS
 
 
 def versions(acknowledged: Connection, *, wait: float) -> list[int]:
@@ -68,7 +56,7 @@ def test_no_kill_tears_a_profile_or_loses_what_was_acknowledged(
             last = kill_a_writer(database, processes, f"writer{n}", chance)
             acknowledged = max(acknowledged, last)
             profile = store.get("ana")
-            assert_whole(profile)
+            workers.assert_whole(profile)
             assert profile.version >= acknowledged
         assert acknowledged > KILLS
 
@@ -77,10 +65,7 @@ def test_no_kill_tears_a_profile_or_loses_what_was_acknowledged(
         assert store.get("ana") == done
         events = store.history("ana")
         assert [e.version for e in events] == list(range(1, done.version + 1))
-        assert_whole(store.undo("ana"))
+        workers.assert_whole(store.undo("ana"))
         store.check()
-    if database.startswith("sqlite"):
-        with sqlite3.connect(database.removeprefix("sqlite:///")) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        connection.close()
+    if is_sqlite(database):
+        assert integrity(database) == "ok"

@@ -21,7 +21,6 @@ from tests.integration.profiles.databases import (
     database_of,
     integrity,
     locked,
-    postgres,
     sqlite,
 )
 from tests.integration.profiles.workers import Processes
@@ -231,8 +230,7 @@ def test_a_profile_that_another_program_locks_for_good(on_postgres: Any, postgre
     store = on_postgres
     before = store.put(Profile("ana", (Preference("one"),)))
     with ThreadPoolExecutor(1) as pool:
-        with postgres(postgres_url) as other:
-            other.execute("SELECT * FROM pj_profile FOR UPDATE")
+        with locked(postgres_url):
             waiting = pool.submit(store.add, "ana", Preference("two"))
             assert store.get("ana") == before
             with unavailable():

@@ -190,7 +190,7 @@ def test_a_write_that_fails_midway_leaves_nothing(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("persona_judge_profiles.rows.add_event", fail)
+    monkeypatch.setattr("persona_judge_profiles.past.add_event", fail)
     with pytest.raises(KeyboardInterrupt):
         store.add("ana", Preference("two"))
     monkeypatch.undo()
@@ -214,7 +214,7 @@ def test_making_a_store_touches_nothing(tmp_path: Path, url: str, statements: li
 
 
 def test_our_connections_use_a_log_enforce_keys_and_overwrite(store: SQLProfileStore) -> None:
-    with store._database.reading() as connection:
+    with store._database._connections.reading() as connection:
         pragmas = ("journal_mode", "foreign_keys", "secure_delete")
         found = [connection.exec_driver_sql(f"PRAGMA {p}").scalar() for p in pragmas]
     assert found == ["wal", 1, 1]
@@ -238,7 +238,7 @@ def test_a_database_locked_for_good_is_an_unavailable_store(
     store: SQLProfileStore, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = store.put(Profile("ana"))
-    monkeypatch.setattr("persona_judge_profiles.connections.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("persona_judge_profiles.urls.BUSY_SECONDS", 0.1)
     holder = create_engine(url)
     with holder.connect() as connection, SQLProfileStore(url) as impatient:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -283,7 +283,7 @@ def test_tables_of_another_revision_are_refused_and_not_touched(url: str) -> Non
 
 def test_tables_that_vanish_under_the_store_are_a_schema_error(store: SQLProfileStore) -> None:
     store.put(Profile("ana"))
-    with store._database.reading() as connection:
+    with store._database._connections.reading() as connection:
         connection.exec_driver_sql("DROP TABLE pj_preference")
     with pytest.raises(ProfileStoreSchemaError, match=r"store\.upgrade\(\)"):
         store.get("ana")
@@ -320,7 +320,7 @@ def test_an_erase_leaves_no_row_where_foreign_keys_are_not_enforced(url: str) ->
         store.add("ana", Preference("one"))
         store.erase("ana")
     with engine.connect() as connection:
-        for table in ("pj_profile", "pj_preference", "pj_event"):
+        for table in ("pj_profile", "pj_preference", "pj_event", "pj_feedback"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
     engine.dispose()
 
@@ -413,11 +413,11 @@ def test_no_user_id_and_no_text_is_in_an_error_or_a_log(
     with SQLProfileStore(engine if lent else url) as store:
         store.upgrade()
         store.add(SECRET, Preference(SECRET))
-        with store._database.reading() as connection:
+        with store._database._connections.reading() as connection:
             connection.exec_driver_sql("DROP TABLE pj_event")
         with pytest.raises(ProfileStoreSchemaError) as of_a_write:
             store.add(SECRET, Preference(SECRET))
-        with store._database.reading() as connection:
+        with store._database._connections.reading() as connection:
             connection.exec_driver_sql("DROP TABLE pj_profile")
         with pytest.raises(ProfileStoreSchemaError) as of_a_read:
             store.get(SECRET)

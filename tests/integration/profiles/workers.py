@@ -164,11 +164,21 @@ def import_lines(url: str, lines: list[str], worker: str) -> int:
         return store.import_jsonl(lines, actor=worker).written
 
 
-def generation(mark: str, *, new_ids: bool) -> Profile:
+def generation(mark: str, *, new_ids: bool, user: str = "ana") -> Profile:
     """Return a profile whose parts all carry the mark."""
     ids = [f"{mark}-{n}" if new_ids else f"p{n}" for n in range(PARTS)]
     parts = tuple(Preference(f"{mark} {'x' * 100}", id=i, scope=mark) for i in ids)
-    return Profile("ana", parts, settings={"mark": mark})
+    return Profile(user, parts, settings={"mark": mark})
+
+
+def assert_whole(profile: Profile) -> None:
+    """Fail unless all of the profile is of one generation."""
+    (mark,) = {p.scope for p in profile.preferences}
+    assert mark is not None
+    new_ids = profile.preferences[0].id != "p0"
+    expected = generation(mark, new_ids=new_ids, user=profile.user_id)
+    assert profile.preferences == expected.preferences
+    assert profile.settings == expected.settings
 
 
 def replace_for_ever(url: str, acknowledge: Connection, name: str) -> None:
