@@ -100,8 +100,11 @@ def test_a_pipe_is_written_to_and_not_replaced(ok: Ok, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
-        ok("profile", "export", str(pipe))
-        assert reader.communicate(timeout=20)[0].count(b"\n") == 2
+        try:
+            ok("profile", "export", str(pipe))
+            assert reader.communicate(timeout=20)[0].count(b"\n") == 2
+        finally:
+            reader.kill()  # it waits for ever, should the pipe have been replaced
     assert pipe.is_fifo()
 
 

@@ -113,9 +113,7 @@ async def test_cancelled_calls_give_their_connections_back(
         await store.put(workers.generation("first.1", new_ids=False, user=user))
     cancelled = 0
     for start in range(0, CANCELS, AT_ONCE):
-        calls = [
-            asyncio.ensure_future(call(store, start + n, chance)) for n in range(AT_ONCE)
-        ]
+        calls = [asyncio.ensure_future(call(store, start + n, chance)) for n in range(AT_ONCE)]
         chance.shuffle(calls)
         for each in calls:
             for _ in range(chance.randrange(12)):

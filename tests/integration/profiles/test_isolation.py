@@ -52,7 +52,9 @@ class Call:
         try:
             if self._version is not None:  # right, or wrong by one or two
                 expected = max(0, _version(store, self.user) + self._version)
-            return _CALLS[self._name](self, store, f"{owner(self.tenant, self.user)} {now}", expected)
+            return _CALLS[self._name](
+                self, store, f"{owner(self.tenant, self.user)} {now}", expected
+            )
         except PersonaJudgeError as error:
             return type(error).__name__
 

@@ -296,9 +296,7 @@ def test_a_file_that_may_grow_no_further(on_sqlite: Any, sqlite_url: str) -> Non
     assert integrity(sqlite_url) == "ok"
 
 
-def test_a_disk_on_which_nothing_more_can_be_written(
-    tmp_path: Path, processes: Processes
-) -> None:
+def test_a_disk_on_which_nothing_more_can_be_written(tmp_path: Path, processes: Processes) -> None:
     url = f"sqlite:///{tmp_path / 'p.db'}"
     stored, message, texts, later = processes.at_once(workers.fill_up, [(url, 400_000)])[0]
     assert stored > 0
