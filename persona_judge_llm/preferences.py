@@ -73,9 +73,10 @@ def _names(value: object) -> frozenset[str]:
     if isinstance(value, list | tuple | set | frozenset) and not value:
         return NO_NAMES
     found = tuple(value) if isinstance(value, Iterable) else (value,)
-    if isinstance(value, str) or not all(isinstance(name, str) for name in found):
+    names = [name for name in found if isinstance(name, str)]
+    if isinstance(value, str) or len(names) < len(found):
         raise InvalidPreferenceError("opposes", value, "a set of preference ids")
-    return frozenset(found)
+    return frozenset(names)
 
 
 def check_user_id(value: object) -> str:

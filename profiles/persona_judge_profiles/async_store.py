@@ -37,9 +37,9 @@ class _OnLoop(SQLProfileStore):
     _on_loop = True
 
     @property
-    def in_one_connection(self) -> bool:
-        """Whether the whole database lives in one connection."""
-        return self._database.in_one_connection
+    def on_sqlite(self) -> bool:
+        """Whether it is a SQLite database."""
+        return self._database.on_sqlite
 
     def cached(self, user_id: str) -> Profile | None:
         """Return the profile if it may be served without asking the database."""
@@ -295,9 +295,9 @@ class AsyncSQLProfileStore:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # SQLAlchemy closes the connection that a cancelled call used, and the only one of a
-            # database in memory is the database: such a call, of milliseconds, is let end.
-            if not self._store.in_one_connection:
+            # A call to SQLite is let end: aiosqlite goes on with what a cancelled task began, which
+            # may hold the lock of the file, and to close the connection loses one in memory.
+            if not self._store.on_sqlite:
                 task.cancel()
             # A second cancellation while it rolls back would leave a connection in no known state.
             while not task.done():

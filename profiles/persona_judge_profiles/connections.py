@@ -5,6 +5,7 @@ which on SQLite begins with BEGIN IMMEDIATE: a transaction that reads first and 
 write lock later can lose another writer's change.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -20,43 +21,55 @@ T = TypeVar("T")
 class Connections:
     """Hands out connections; one after the other where all share one."""
 
-    def __init__(self, engine: Engine, *, owned: bool) -> None:
+    def __init__(self, engine: Engine, another: Callable[[], Engine] | None) -> None:
+        """Keep an engine.
+
+        Args:
+            engine: ours or a caller's.
+            another: makes one more like it; None for a caller's.
+        """
         self._engine = engine
-        # Of a caller's engine a copy that shares the pool and carries the option.
-        self._autocommit = (
-            engine if owned else engine.execution_options(isolation_level="AUTOCOMMIT")
-        )
+        self._owned = another is not None
         self.on_loop = engine.dialect.is_async
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self.only_one = isinstance(engine.pool, StaticPool)
+        only_one = isinstance(engine.pool, StaticPool)
         self._guard: contextlib.AbstractContextManager[object] = (
-            Turns(on_loop=self.on_loop) if self.only_one else contextlib.nullcontext()
+            Turns(on_loop=self.on_loop) if only_one else contextlib.nullcontext()
         )
+        # A pool that tasks have waited for belongs to their event loop, and another loop that
+        # comes after it, as with a second `asyncio.run`, needs one of its own.
+        self._another = another if self.on_loop and not only_one else None
+        self._by_loop: dict[asyncio.AbstractEventLoop, Engine] = {}
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a connection on which each statement stands alone."""
-        with self._guard, self._autocommit.connect() as connection:
+        engine = self._here()
+        if not self._owned:  # a copy that shares the pool and carries the option
+            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self._guard, engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a connection in a transaction: committed at the end, rolled back on an error."""
         if not self.is_sqlite:
-            engine = self._engine.execution_options(isolation_level="READ COMMITTED")
+            engine = self._here().execution_options(isolation_level="READ COMMITTED")
             with engine.begin() as connection:
                 yield connection
             return
         with self.reading() as connection:
             connection.begin()
-            if getattr(connection.connection.driver_connection, "in_transaction", False):
+            if _in_transaction(connection):
                 # A "begin" hook of the caller's engine has begun one, maybe without the lock.
                 connection.exec_driver_sql("ROLLBACK")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
             except BaseException:
-                if not connection.invalidated:  # as SQLAlchemy does when a task is cancelled
+                # SQLAlchemy closes the connection of a cancelled task, and SQLite rolls back by
+                # itself when the disk is full.
+                if not connection.invalidated and _in_transaction(connection):
                     connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
@@ -94,3 +107,27 @@ class Connections:
         """Close every connection; only for an engine of our own."""
         with self._guard:
             self._engine.dispose()
+        for loop in list(self._by_loop):
+            self._by_loop.pop(loop).dispose()
+
+    def _here(self) -> Engine:
+        if self._another is None:
+            return self._engine
+        here = asyncio.get_running_loop()
+        engine = self._by_loop.get(here)
+        if engine is None:
+            ended = [loop for loop in list(self._by_loop) if loop.is_closed()]
+            used = [self._by_loop.pop(loop) for loop in ended]
+            engine = used[0] if used else self._another() if self._by_loop else self._engine
+            pools = [each.pool for each in used]
+            # At once, before another task of this loop comes here while the old ones are closed.
+            for each in used:
+                each.dispose(close=False)
+            self._by_loop[here] = engine
+            for pool in pools:
+                pool.dispose()
+        return engine
+
+
+def _in_transaction(connection: Connection) -> bool:
+    return bool(getattr(connection.connection.driver_connection, "in_transaction", False))

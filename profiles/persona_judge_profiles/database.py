@@ -1,6 +1,7 @@
 """`Database`: connections with errors translated and the tables known to be there."""
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -24,19 +25,23 @@ class Database:
     """What the store reads and writes through, and the life of its engine."""
 
     def __init__(self, url_or_engine: object, *, on_loop: bool) -> None:
-        self._owned = isinstance(url_or_engine, str | URL)
-        engine = _engine(url_or_engine, on_loop=on_loop)
+        another = None
+        if isinstance(url_or_engine, str | URL):
+            url = parse_url(url_or_engine, on_loop=on_loop)
+            another = functools.partial(open_engine, url, on_loop=on_loop)
+        engine = another() if another else _lent(url_or_engine, on_loop=on_loop)
+        self._owned = another is not None
         self.name = engine.url.render_as_string(hide_password=True)
         """The database as it may be shown: without the password."""
-        self._connections = Connections(engine, owned=self._owned)
+        self._connections = Connections(engine, another)
         self._lock = Turns(on_loop=on_loop)
         self._checked = False
         self._closed = False
 
     @property
-    def in_one_connection(self) -> bool:
-        """Whether all share one connection, as of a database in memory."""
-        return self._connections.only_one
+    def on_sqlite(self) -> bool:
+        """Whether it is a SQLite database."""
+        return self._connections.is_sqlite
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` reads on a connection on which each statement stands alone."""
@@ -108,9 +113,7 @@ class Database:
             yield
 
 
-def _engine(given: object, *, on_loop: bool) -> Engine:
-    if isinstance(given, str | URL):
-        return open_engine(parse_url(given, on_loop=on_loop), on_loop=on_loop)
+def _lent(given: object, *, on_loop: bool) -> Engine:
     engine = given.sync_engine if isinstance(given, AsyncEngine) else given
     if not isinstance(engine, Engine) or engine.dialect.is_async != on_loop:
         kind = "AsyncEngine" if on_loop else "Engine"

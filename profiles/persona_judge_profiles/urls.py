@@ -14,6 +14,8 @@ from persona_judge_profiles.waiting import pause
 BUSY_SECONDS = 10.0
 """How long a writer waits for the others of a SQLite file."""
 CONNECT_SECONDS = 2
+LOCK_SECONDS = 5
+"""How long a writer waits for another one of the same profile on a server."""
 POOL_SECONDS = 2.0
 _PRAGMAS = ("foreign_keys=ON", "secure_delete=ON", "synchronous=NORMAL")
 _DRIVERS = {
@@ -59,7 +61,11 @@ def open_engine(url: URL, *, on_loop: bool) -> Engine:
         options["pool_timeout"] = POOL_SECONDS
     if "psycopg" in url.drivername:
         # A server that is gone is noticed in time, also by a connection that was open before.
-        limits = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": CONNECT_SECONDS * 1000}
+        limits = {
+            "connect_timeout": CONNECT_SECONDS,
+            "tcp_user_timeout": CONNECT_SECONDS * 1000,
+            "options": f"-c lock_timeout={LOCK_SECONDS}s",
+        }
         options["connect_args"] = {k: v for k, v in limits.items() if k not in url.query}
     try:
         if on_loop:

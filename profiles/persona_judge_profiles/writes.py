@@ -42,9 +42,7 @@ def write(
     if change is not None:
         made = change(profile)
     else:
-        known = changes.known(user_id, profile)
-        changes.check_expected(user_id, expected_version, known)
-        made = past.step_back(connection, key or 0, known)
+        made = past.step_back(connection, key or 0, changes.known(user_id, profile))
     changes.check_expected(user_id, expected_version, profile)
     return store(connection, tenant, key, found, made, actor)
 

@@ -51,11 +51,11 @@ def database(new_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def processes() -> Iterator[Processes]:
+def processes() -> Processes:
     """Processes forked from one that has imported everything and has no threads."""
     multiprocessing.forkserver.set_forkserver_preload([workers.__name__])
     with pytest.MonkeyPatch.context() as patch:
         # The server of the forks imports before it is told where our modules lie.
         patch.setenv("PYTHONPATH", os.pathsep.join(str(Path(p).resolve()) for p in sys.path))
         multiprocessing.forkserver.ensure_running()
-    yield Processes(multiprocessing.get_context("forkserver"))
+    return Processes(multiprocessing.get_context("forkserver"))

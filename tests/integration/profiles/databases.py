@@ -6,9 +6,10 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 
 from persona_judge_profiles import SQLProfileStore
+from persona_judge_profiles.cache import ProfileCache
 from persona_judge_profiles.database import Database
 
 
@@ -51,6 +52,21 @@ def locked(url: str) -> Iterator[None]:
 
 def database_of(store: Any) -> Database:
     """Return the connections of a store of any kind."""
+    return _inner(store)._database
+
+
+def engines_of(store: Any) -> list[Engine]:
+    """Return the engines of a store of any kind: an asynchronous one has one for each loop."""
+    connections = database_of(store)._connections
+    return [connections._engine, *connections._by_loop.values()]
+
+
+def cache_of(store: Any) -> ProfileCache:
+    """Return the cache of a store of any kind."""
+    return _inner(store)._cache
+
+
+def _inner(store: Any) -> SQLProfileStore:
     while not isinstance(store, SQLProfileStore):
         store = store._store
-    return store._database
+    return store

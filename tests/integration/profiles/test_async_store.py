@@ -23,10 +23,10 @@ from persona_judge_llm.errors import (
     ProfileStoreUnavailableError,
     UnknownUserError,
 )
-from persona_judge_llm.preferences import AsyncProfileStore, Preference, Profile
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore
 from tests.integration.profiles import workers
-from tests.integration.profiles.databases import database_of, integrity, is_sqlite, locked, postgres
+from tests.integration.profiles.databases import engines_of, integrity, is_sqlite, locked, postgres
 
 CANCELS = 200
 AT_ONCE = 20
@@ -44,8 +44,8 @@ async def store(database: str) -> AsyncIterator[AsyncSQLProfileStore]:
 
 
 def checked_out(store: AsyncSQLProfileStore) -> int:
-    pool: Any = database_of(store)._connections._engine.pool
-    return int(pool.checkedout())
+    pools: list[Any] = [engine.pool for engine in engines_of(store)]
+    return sum(pool.checkedout() for pool in pools)
 
 
 def idle_in_transaction(url: str) -> int:
@@ -122,10 +122,10 @@ async def test_cancelled_calls_give_their_connections_back(
             if chance.random() < 0.5:  # impatient people press twice
                 await asyncio.sleep(0)
                 each.cancel()
-        for each in await asyncio.gather(*calls, return_exceptions=True):
-            assert each is None or isinstance(each, asyncio.CancelledError), each
-            cancelled += each is not None
-    assert cancelled > CANCELS / 2
+        for ended in await asyncio.gather(*calls, return_exceptions=True):
+            assert ended is None or isinstance(ended, asyncio.CancelledError), ended
+            cancelled += ended is not None
+    assert cancelled > CANCELS / 5
     await assert_sound(store, database)
 
 
@@ -203,27 +203,23 @@ async def test_waiting_for_another_writer_does_not_keep_the_loop(
 
 
 def test_one_store_serves_one_loop_after_the_other(database: str) -> None:
-    # More calls than connections, so that some wait in line: what they wait by is of one loop.
     store = AsyncSQLProfileStore(database)
 
     async def work(n: int) -> list[int]:
         if n == 1:
             await store.upgrade()
             await store.put(Profile("ana"))
-        await asyncio.gather(*(store.get("ana") for _ in range(40)))
-        written = await asyncio.gather(
-            *(store.add("ana", Preference(f"{n} {k}", active=False)) for k in range(20))
-        )
-        return sorted(profile.version for profile in written)
+        # More calls than connections: what some then wait by is of this loop.
+        reading = [store.get("ana") for _ in range(40)]
+        assert await asyncio.gather(*reading) == [await store.get("ana")] * 40
+        writing = (store.add("ana", Preference(f"{n} {k}", active=False)) for k in range(20))
+        return sorted(profile.version for profile in await asyncio.gather(*writing))
 
-    assert asyncio.run(work(1)) == list(range(2, 22))
-    assert asyncio.run(work(2)) == list(range(22, 42))
-
-    async def end() -> None:
-        assert (await store.get("ana")).version == 41
-        await store.close()
-
-    asyncio.run(end())
+    try:
+        assert asyncio.run(work(1)) == list(range(2, 22))
+        assert asyncio.run(work(2)) == list(range(22, 42))
+    finally:
+        asyncio.run(store.close())
 
 
 async def test_the_first_calls_may_come_at_once(database: str) -> None:

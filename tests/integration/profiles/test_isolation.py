@@ -107,9 +107,18 @@ class Call:
 
 
 _CALLS: dict[str, Callable[[Call, Store, str, int | None], object]] = {
-    **{"get": Call.get, "look": Call.look, "put": Call.put, "put_many": Call.put_many},
-    **{"add": Call.add, "update": Call.update, "remove": Call.remove, "reorder": Call.reorder},
-    **{"confirm": Call.confirm, "reject": Call.reject, "undo": Call.undo, "erase": Call.erase},
+    "get": Call.get,
+    "look": Call.look,
+    "put": Call.put,
+    "put_many": Call.put_many,
+    "add": Call.add,
+    "update": Call.update,
+    "remove": Call.remove,
+    "reorder": Call.reorder,
+    "confirm": Call.confirm,
+    "reject": Call.reject,
+    "undo": Call.undo,
+    "erase": Call.erase,
     "rate": Call.rate,
 }
 # Reads and additions come more often than an end.

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def versions(acknowledged: Connection, *, wait: float) -> list[int]:
     """Everything that was acknowledged by now."""
-    found = []
+    found: list[int] = []
     try:
         while acknowledged.poll(wait if not found else 0):
             found.append(int(acknowledged.recv_bytes()))

@@ -1,12 +1,17 @@
 """Many processes on one database: no write is lost, and nobody meets an error."""
 
+import contextlib
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from persona_judge_llm.preferences import Preference, Profile
-from persona_judge_profiles import SQLProfileStore
+from persona_judge_profiles import SQLProfileStore, bulk
 from tests.integration.profiles import workers
 from tests.integration.profiles.workers import Processes
 
@@ -96,3 +101,31 @@ def test_imports_of_the_same_users_in_opposite_orders_do_not_wait_for_each_other
     with SQLProfileStore(database) as store:
         assert len(list(store.list_users())) == len(lines)
         assert {store.get_version(f"user{n:04}") for n in range(0, 1_500, 100)} == {1}
+
+
+def test_imports_that_cross_in_the_middle_do_not_fail(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each sends half of its new users, and the rest when the other has sent its half, or waits.
+    make_tables(postgres_url)
+    profiles = [Profile(f"user{n}", (Preference("one"),)) for n in range(100)]
+    half_sent = threading.Barrier(2)
+    send = bulk._copy
+
+    def send_halves(connection: Connection, table: str, columns: str, lines: list[Any]) -> None:
+        if table != "pj_profile" or half_sent.broken:
+            send(connection, table, columns, lines)
+            return
+        send(connection, table, columns, lines[:50])
+        with contextlib.suppress(threading.BrokenBarrierError):
+            half_sent.wait(1.0)
+            half_sent.abort()
+        send(connection, table, columns, lines[50:])
+
+    def write(given: list[Profile]) -> int:
+        with SQLProfileStore(postgres_url) as store:
+            return store.put_many(given)
+
+    monkeypatch.setattr(bulk, "_copy", send_halves)
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(write, [profiles, profiles[::-1]])) == len(profiles)

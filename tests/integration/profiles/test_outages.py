@@ -18,7 +18,7 @@ from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore, past, 
 from persona_judge_profiles.waiting import pause
 from tests.integration.profiles import workers
 from tests.integration.profiles.databases import (
-    database_of,
+    engines_of,
     integrity,
     locked,
     sqlite,
@@ -131,7 +131,7 @@ def test_a_server_that_crashes_under_load_keeps_what_was_acknowledged(
         while not ended.is_set():
             try:
                 store.add(f"user{worker}", Preference(f"text {done}", active=False))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # which is what is looked at
                 return done, error
             done += 1
             under_way.release()
@@ -229,12 +229,11 @@ def test_a_pool_of_which_every_connection_is_in_use(
 def test_a_profile_that_another_program_locks_for_good(on_postgres: Any, postgres_url: str) -> None:
     store = on_postgres
     before = store.put(Profile("ana", (Preference("one"),)))
-    with ThreadPoolExecutor(1) as pool:
-        with locked(postgres_url):
-            waiting = pool.submit(store.add, "ana", Preference("two"))
-            assert store.get("ana") == before
-            with unavailable():
-                waiting.result(PATIENCE)
+    with ThreadPoolExecutor(1) as pool, locked(postgres_url):
+        waiting = pool.submit(store.add, "ana", Preference("two"))
+        assert store.get("ana") == before
+        with unavailable():
+            waiting.result(PATIENCE)
     assert_untouched(store, before)
     assert store.add("ana", Preference("two")).version == 2
 
@@ -273,8 +272,8 @@ def no_room(store: Any, url: str) -> Iterator[None]:
     def set_limit(connection: Any, *_: object) -> None:
         connection.execute(f"PRAGMA max_page_count={limit}").close()
 
-    engine = database_of(store)._connections._engine
-    event.listen(engine, "checkout", set_limit)
+    for engine in engines_of(store):
+        event.listen(engine, "checkout", set_limit)
     yield
     limit = 1_000_000
 

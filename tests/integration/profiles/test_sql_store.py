@@ -1,7 +1,6 @@
-"""What an SQL database adds to the contract: many processes, tenants, files, history, outages."""
+"""What an SQL database adds to the contract: tenants, files, statements, borrowed engines."""
 
 import logging
-import multiprocessing
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,48 +47,6 @@ def statements() -> Iterator[list[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
-def contents(folder: Path) -> bytes:
-    return b"".join(p.read_bytes() for p in folder.iterdir() if p.is_file())
-
-
-def add_from_another_process(url: str, worker: int, count: int) -> None:
-    with SQLProfileStore(url) as store:
-        for n in range(count):
-            store.add("ana", Preference(f"text {worker}.{n}", active=False))
-
-
-def upgrade_from_another_process(url: str) -> None:
-    with SQLProfileStore(url) as store:
-        store.upgrade()
-        store.check()
-
-
-def run_processes(target: object, arguments: list[tuple[object, ...]]) -> list[int | None]:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=target, args=a) for a in arguments]  # type: ignore[arg-type]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    return [process.exitcode for process in processes]
-
-
-@pytest.mark.slow
-def test_no_write_of_eight_processes_is_lost(url: str, store: SQLProfileStore) -> None:
-    # The processes also meet a file without tables, as at the first start of a service.
-    assert run_processes(add_from_another_process, [(url, w, 8) for w in range(8)]) == [0] * 8
-    profile = store.get("ana")
-    assert profile.version == 64
-    assert len({p.text for p in profile.preferences}) == 64
-    assert [e.version for e in store.history("ana")] == list(range(1, 65))
-
-
-@pytest.mark.slow
-def test_many_processes_can_upgrade_at_once(url: str, store: SQLProfileStore) -> None:
-    assert run_processes(upgrade_from_another_process, [(url,)] * 6) == [0] * 6
-    store.check()
-
-
 def test_two_tenants_of_one_database_do_not_see_each_other(url: str) -> None:
     with SQLProfileStore(url, "one") as one, SQLProfileStore(url, "two") as two:
         one.add("ana", Preference("of one"))
@@ -134,21 +91,6 @@ def test_the_history_tells_each_write_and_no_text(store: SQLProfileStore, tmp_pa
     told = [(e.version, e.action, e.preference_id) for e in store.history("ana")]
     assert told == [(1, "put", None), (2, "add", "p1"), (3, "update", "x"), (4, "remove", "x")]
     assert all(e.at.tzinfo is not None for e in store.history("ana"))
-
-
-def test_erased_bytes_are_in_no_file_of_the_database(
-    store: SQLProfileStore, tmp_path: Path
-) -> None:
-    for n in range(20):
-        store.add("ana", Preference(f"{SECRET} {'x' * 1_500} {n}", id=f"{SECRET}{n}"))
-        store.update("ana", f"{SECRET}{n}", text=f"{n} {SECRET} {'y' * n * 20}")
-    store.put(Profile(SECRET, settings={"note": SECRET}))
-    store.add("ben", Preference("stays"))
-    assert SECRET.encode() in contents(tmp_path)
-    store.erase("ana")
-    store.erase(SECRET)
-    assert SECRET.encode() not in contents(tmp_path)
-    assert store.get("ben").preferences[0].text == "stays"
 
 
 def test_an_erase_takes_the_history_too(store: SQLProfileStore) -> None:

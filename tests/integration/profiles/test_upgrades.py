@@ -27,8 +27,8 @@ OLD_ROWS = (
         "(7, 'default', 'ana', 3, '{\"a\": 1}', '2026-01-02 03:04:05.000000')"
     ),
     (
-        "INSERT INTO pj_preference (profile_id, id, position, text, weight, kind, dimension, active, "
-        "opposes, expires_at, source) VALUES "
+        "INSERT INTO pj_preference (profile_id, id, position, text, weight, kind, dimension, "
+        "active, opposes, expires_at, source) VALUES "
         "(7, 'p1', 0, 'Be brief', 2.5, 'must', 'length', TRUE, '[\"p2\"]', NULL, 'user'), "
         "(7, 'p2', 1, 'Be vivid', 1.0, 'prefer', NULL, TRUE, '[]', NULL, 'inferred'), "
         "(7, 'p3', 2, 'Be odd', 1.0, 'prefer', NULL, FALSE, '[]', NULL, 'inferred')"
@@ -72,7 +72,12 @@ def check_what_was_old(store: SQLProfileStore) -> None:
         "ana",
         (
             Preference(
-                "Be brief", weight=2.5, kind="must", dimension="length", opposes={"p2"}, id="p1"
+                "Be brief",
+                weight=2.5,
+                kind="must",
+                dimension="length",
+                opposes=frozenset({"p2"}),
+                id="p1",
             ),
             Preference("Be vivid", source="inferred", confirmed=True, id="p2"),
             Preference("Be odd", source="inferred", active=False, id="p3"),
