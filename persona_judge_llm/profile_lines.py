@@ -211,8 +211,11 @@ def _text(line: object) -> str:
 
 
 def _moment(value: object) -> datetime:
+    text = str(value)
+    if text.endswith("Z"):  # which Python 3.10 does not know
+        text = text[:-1] + "+00:00"
     try:
-        return datetime.fromisoformat(str(value))
+        return datetime.fromisoformat(text)
     except ValueError:
         raise InvalidPreferenceError("expires_at", "other text", "a time in ISO 8601") from None
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, column, select, table
 from sqlalchemy.exc import DBAPIError
 
+from persona_judge_llm.errors import ProfileStoreSchemaError
 from persona_judge_profiles.failures import is_schema_error, schema_error
 from persona_judge_profiles.waiting import Turns
 
@@ -63,4 +65,10 @@ def _run(connection: Connection, what: Callable[[Config, str], object]) -> None:
     config.set_main_option("script_location", "persona_judge_profiles:migrations")
     config.attributes["connection"] = connection
     with Turns(on_loop=connection.dialect.is_async, lock=_one_at_a_time):
-        what(config, "head")
+        try:
+            what(config, "head")
+        except CommandError as error:  # as of a revision that a later version made
+            raise ProfileStoreSchemaError(
+                f"the profile tables cannot be brought to revision {HEAD}: {error}; "
+                "update persona-judge-llm, or restore the database"
+            ) from error

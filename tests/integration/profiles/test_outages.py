@@ -210,15 +210,15 @@ def test_a_pool_of_which_every_connection_is_in_use(
             pause(0.01, on_loop=connection.dialect.is_async)
         return read(connection, *args)
 
-    with monkeypatch.context() as patch, ThreadPoolExecutor(POOL) as pool:
+    with monkeypatch.context() as patch, ThreadPoolExecutor(POOL + 2) as pool:
         patch.setattr(rows, "read", read_slowly)
         try:
             reading = [pool.submit(store.get, "ana") for _ in range(POOL)]
             for _ in range(POOL):
                 assert holding_one.acquire(timeout=60)
-            for name in ("get_version", "add"):
+            for waiting in [pool.submit(calls(store)[name]) for name in ("get_version", "add")]:
                 with unavailable():
-                    calls(store)[name]()
+                    waiting.result(PATIENCE)
         finally:
             let_go.set()
         assert [each.result(60) for each in reading] == [before] * POOL
@@ -226,8 +226,12 @@ def test_a_pool_of_which_every_connection_is_in_use(
     assert store.add("ana", Preference("two")).version == 2
 
 
-def test_a_profile_that_another_program_locks_for_good(on_postgres: Any, postgres_url: str) -> None:
-    store = on_postgres
+def test_a_profile_that_another_program_locks_for_good(
+    open_store: Callable[[str], Any], postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persona_judge_profiles.urls.LOCK_SECONDS", 1)
+    store = open_store(postgres_url)
+    store.upgrade()
     before = store.put(Profile("ana", (Preference("one"),)))
     with ThreadPoolExecutor(1) as pool, locked(postgres_url):
         waiting = pool.submit(store.add, "ana", Preference("two"))

@@ -162,6 +162,15 @@ def test_a_stamp_says_that_the_tables_are_there(database: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("call", ["upgrade", "stamp", "check"])
+def test_tables_of_a_later_version_are_told(database: str, call: str) -> None:
+    with SQLProfileStore(database) as store:
+        store.upgrade()
+    changed(database, f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'")
+    with SQLProfileStore(database) as store, pytest.raises(ProfileStoreSchemaError, match="9999"):
+        getattr(store, call)()
+
+
 def test_the_tables_of_an_application_are_left_alone(database: str) -> None:
     changed(
         database,
