@@ -1,20 +1,28 @@
 """Profiles that were read lately, and never an older one than was served before.
 
 An entry is served without a question for `ttl` seconds; after that the stored stamp is asked for,
-and the profile is read anew only if it differs. A fill that another write, erase or miss of the
-same user overtook is not kept, so that it cannot bring back what is gone.
+and the profile is read anew only if it differs. A fill that a write, an erase, a miss or another
+fill of the same user overtook is not kept, so that it cannot bring back what is gone.
 """
 
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.preferences import Profile
 from persona_judge_profiles.rows import Stamped
 
 _MARKS = 1024
+
+
+class Mark(NamedTuple):
+    """When a read began, in the count of what changed and in time."""
+
+    count: int
+    at: float
 
 
 class ProfileCache:
@@ -58,43 +66,41 @@ class ProfileCache:
             entry = self._entries.get(user_id)
             return entry[0] if entry else None
 
-    def mark(self, user_id: str) -> int:
+    def mark(self, user_id: str) -> Mark:
         """Return what to give to `fill`; to be taken before the database is read."""
         with self._lock:
-            return self._marks[self._slot(user_id)]
+            return Mark(self._marks[self._slot(user_id)], self._clock())
 
-    def fill(self, user_id: str, found: Stamped, mark: int) -> Profile | None:
+    def fill(self, user_id: str, found: Stamped, mark: Mark) -> Profile | None:
         """Keep what was read and return what is to be served; None: overtaken, read once more."""
         if not self._size:
             return found.profile
         with self._lock:
-            if self._marks[self._slot(user_id)] != mark:
+            if self._marks[self._slot(user_id)] != mark.count:
                 return None
-            return self._keep(user_id, found).profile
-
-    def wrote(self, user_id: str, stored: Stamped) -> None:
-        """Keep what was just written."""
-        if not self._size:
-            return
-        with self._lock:
-            self._marks[self._slot(user_id)] += 1
-            self._keep(user_id, stored)
+            return self._keep(user_id, found, mark.at).profile
 
     def forget(self, user_id: str) -> None:
-        """Drop a user who was erased, is unknown, or was written with an unsure outcome."""
+        """Drop a user who was written or erased, or is unknown; the next read asks.
+
+        A write is not kept itself: another one may have come between its commit and this.
+        """
         if not self._size:
             return
         with self._lock:
             self._marks[self._slot(user_id)] += 1
             self._entries.pop(user_id, None)
 
-    def _keep(self, user_id: str, found: Stamped) -> Stamped:
+    def _keep(self, user_id: str, found: Stamped, at: float) -> Stamped:
         entry = self._entries.get(user_id)
         if entry is not None:
             kept = entry[0].stamp
             if kept.incarnation == found.stamp.incarnation and kept.version > found.stamp.version:
                 return entry[0]
-        self._entries[user_id] = (found, self._clock())
+        if entry is None or entry[0].stamp != found.stamp:
+            # Whoever read before this, and comes later, may have read another life of the user.
+            self._marks[self._slot(user_id)] += 1
+        self._entries[user_id] = (found, at)  # as old as the read's beginning
         self._entries.move_to_end(user_id)
         while len(self._entries) > self._size:
             self._entries.popitem(last=False)

@@ -357,14 +357,12 @@ class SQLProfileStore:
                     connection, self._tenant, user_id, change, expected_version, actor
                 )
             )
-            self._cache.wrote(user_id, stored)
             return stored.profile
 
         try:
             return self._repeated(write)
-        except BaseException:
-            self._cache.forget(user_id)  # it may have been written all the same
-            raise
+        finally:  # after an error too, as it may have been written all the same
+            self._cache.forget(user_id)
 
     def _put_batch(self, profiles: list[Profile], action: Action, actor: str | None) -> int:
         for profile in profiles:

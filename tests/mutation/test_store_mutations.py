@@ -114,7 +114,7 @@ MUTANTS = {
     ),
     "the cache is filled with what a write overtook": Mutant(
         SQL + "cache.py",
-        "if self._marks[self._slot(user_id)] != mark:",
+        "if self._marks[self._slot(user_id)] != mark.count:",
         "if False:",
         (CACHE,),
     ),

@@ -116,6 +116,7 @@ def test_what_another_store_wrote_is_seen_when_the_time_is_over(
     store: Any, other: SQLProfileStore, clock: Clock, statements: list[str]
 ) -> None:
     before = store.put(one())
+    store.get("ana")
     after = other.add("ana", Preference("two"))
     assert store.get("ana") == before
     clock.now += TTL + 0.1
@@ -141,8 +142,8 @@ def test_a_write_goes_by_the_database_and_not_by_what_is_kept(
 def test_it_keeps_no_more_than_it_may(store: Any) -> None:
     store.put_many(Profile(f"user{n}") for n in range(50))
     for n in range(50):
-        store.get(f"user{n}")
         store.add(f"user{n}", Preference("one"))
+        store.get(f"user{n}")
     assert len(cache_of(store)._entries) == 2
 
 

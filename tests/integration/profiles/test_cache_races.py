@@ -89,7 +89,7 @@ def reading(store: SQLProfileStore) -> Any:
 
 def writing(store: SQLProfileStore, call: Callable[[], object]) -> Any:
     """Hold a write that is committed and has not yet told the cache."""
-    return held(call, cache_of(store), "wrote", before=True)
+    return held(call, cache_of(store), "forget", before=True)
 
 
 def read(store: SQLProfileStore) -> str:
@@ -267,7 +267,7 @@ def test_a_write_of_which_nobody_knows_whether_it_was_stored(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache_of(store), "wrote", fail)  # the transaction has ended by then
+        patch.setattr(cache_of(store), "forget", fail)  # the transaction has ended by then
         with pytest.raises(KeyboardInterrupt):
             put(store, "new")
     assert read(store) == "new 2"

@@ -212,15 +212,14 @@ def test_without_a_cache_every_read_asks(url: str, sent: list[str]) -> None:
 
 def test_no_older_version_replaces_a_newer_one() -> None:
     cache = ProfileCache(10.0, 3)
-    cache.wrote("ana", stamped("ana", 5))
+    cache.fill("ana", stamped("ana", 5), cache.mark("ana"))
     served = cache.fill("ana", stamped("ana", 4), cache.mark("ana"))
     assert served is not None
     assert served.version == 5
-    cache.wrote("ana", stamped("ana", 3))
     found = cache.fresh("ana")
     assert found is not None
     assert found.version == 5
-    cache.wrote("ana", stamped("ana", 1, incarnation=2))
+    cache.fill("ana", stamped("ana", 1, incarnation=2), cache.mark("ana"))
     found = cache.fresh("ana")
     assert found is not None
     assert found.version == 1
