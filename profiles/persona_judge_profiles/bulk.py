@@ -88,7 +88,8 @@ def put(
     """
     wanted = {p.user_id: changes.put(p, action) for p in profiles}
     found = _locked(connection, tenant, sorted(wanted))
-    fresh = [made.profile for user, made in wanted.items() if user not in found]
+    # In this order too: two that send the same new users wait for each other's.
+    fresh = [wanted[user].profile for user in sorted(wanted) if user not in found]
     written = [profile.user_id for profile in fresh]
     if fresh:
         _insert(connection, tenant, fresh, action, actor)
@@ -142,8 +143,10 @@ def _insert(
         for (table, columns), lines in zip(_COLUMNS.items(), made, strict=True):
             if lines:
                 send(connection, table, columns, lines)
-    except IntegrityError:
-        raise OvertakenError from None
+    except DBAPIError as error:
+        if isinstance(error, IntegrityError) or writes.is_deadlock(error):
+            raise OvertakenError from None
+        raise
 
 
 def _writer(connection: Connection, column: Column[Any]) -> Callable[[Any], Any]:

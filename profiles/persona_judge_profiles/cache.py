@@ -21,7 +21,7 @@ _MARKS = 1024
 class Mark(NamedTuple):
     """When a read began, in the count of what changed and in time."""
 
-    count: int
+    changes: int
     at: float
 
 
@@ -76,7 +76,7 @@ class ProfileCache:
         if not self._size:
             return found.profile
         with self._lock:
-            if self._marks[self._slot(user_id)] != mark.count:
+            if self._marks[self._slot(user_id)] != mark.changes:
                 return None
             return self._keep(user_id, found, mark.at).profile
 

@@ -70,7 +70,7 @@ class Database:
     def check(self) -> None:
         """Raise unless the database answers and its tables are those of this version."""
         with self._translated():
-            self._connections.read(lambda connection: schema.check(connection, self.name))
+            self._connections.read(lambda c: schema.check_columns(c, self.name))
 
     def forget_log(self) -> None:
         """Empty the write-ahead log of a SQLite file of our own, which still holds old pages."""
@@ -102,7 +102,7 @@ class Database:
             if empty and self._owned and self._connections.is_sqlite:
                 self.upgrade()
             else:
-                self.check()
+                self._connections.read(lambda connection: schema.check(connection, self.name))
             self._checked = True
 
     @contextlib.contextmanager

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, column, select, table
+from sqlalchemy import Connection, column, inspect, select, table
 from sqlalchemy.exc import DBAPIError
 
 from persona_judge_llm.errors import ProfileStoreSchemaError
 from persona_judge_profiles.failures import is_schema_error, schema_error
+from persona_judge_profiles.tables import Base
 from persona_judge_profiles.waiting import Turns
 
 HEAD = "0002"
@@ -38,8 +39,20 @@ def current(connection: Connection) -> str | None:
     return revision
 
 
+def check_columns(connection: Connection, where: str) -> None:
+    """Raise `ProfileStoreSchemaError` unless the tables have the columns of this version."""
+    check(connection, where)
+    found = inspect(connection)
+    for ours in Base.metadata.sorted_tables:
+        if not found.has_table(ours.name):
+            raise schema_error(where, f"lacks {ours.name}")
+        there = {c["name"] for c in found.get_columns(ours.name)}
+        for missing in [c.name for c in ours.columns if c.name not in there]:
+            raise schema_error(where, f"lacks {ours.name}.{missing}")
+
+
 def check(connection: Connection, where: str) -> None:
-    """Raise `ProfileStoreSchemaError` unless the tables are those of this version."""
+    """Raise `ProfileStoreSchemaError` unless the tables say that they are of this version."""
     found = current(connection)
     if found is None:
         raise schema_error(where, "has no tables yet")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from persona_judge_llm import changes
 from persona_judge_llm.changes import Change
@@ -19,6 +19,11 @@ Changing: TypeAlias = Callable[[Profile | None], Change]
 
 class OvertakenError(Exception):
     """Another writer came between the read and the write; nothing was written."""
+
+
+def is_deadlock(error: DBAPIError) -> bool:
+    """Tell whether the server ended this transaction, so that another one could go on."""
+    return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
 
 
 def write(

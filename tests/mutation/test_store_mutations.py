@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONTRACT = "tests/contract/test_profile_stores.py"
 STORE = "tests/integration/profiles/test_sql_store.py"
+ERASE = "tests/integration/profiles/test_erase.py"
 CACHE = "tests/integration/profiles/test_profile_cache.py"
 SCOPES = "tests/unit/test_profile_scopes.py"
 SQL = "profiles/persona_judge_profiles/"
@@ -68,13 +69,13 @@ MUTANTS = {
         SQL + "urls.py",
         '"secure_delete=ON"',
         '"secure_delete=OFF"',
-        (STORE, "-k", "erased_bytes"),
+        (ERASE, "-k", "sqlite"),
     ),
     "what was erased stays in the log": Mutant(
         SQL + "store.py",
         "        self._database.forget_log()\n",
         "",
-        (STORE, "-k", "erased_bytes"),
+        (ERASE, "-k", "sqlite"),
     ),
     "an inferred preference counts at once": Mutant(
         CORE + "changes.py",
@@ -114,7 +115,7 @@ MUTANTS = {
     ),
     "the cache is filled with what a write overtook": Mutant(
         SQL + "cache.py",
-        "if self._marks[self._slot(user_id)] != mark.count:",
+        "if self._marks[self._slot(user_id)] != mark.changes:",
         "if False:",
         (CACHE,),
     ),

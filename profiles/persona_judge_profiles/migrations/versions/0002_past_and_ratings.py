@@ -64,6 +64,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("pj_feedback")
     for table, columns in added().items():
-        with op.batch_alter_table(table) as batch:
-            for column in columns:
-                batch.drop_column(column.name)
+        # In place: to copy a table and drop the old one would cascade to what hangs on its rows.
+        for column in columns:
+            op.drop_column(table, column.name)
