@@ -14,7 +14,7 @@ from typing import Any
 
 from persona_judge_llm.errors import ProfileConflictError, ProfileStoreUnavailableError
 from persona_judge_llm.preferences import Preference, Profile
-from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore
+from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore, urls
 
 SECONDS = 600
 """After so long something hangs."""
@@ -67,6 +67,8 @@ class Processes:
 def _answer(
     answer: Connection, barrier: Any, work: Callable[..., object], call: Sequence[object]
 ) -> None:
+    # Eight that do nothing but write, on a machine that does other things: none may be turned away.
+    urls.BUSY_SECONDS = urls.LOCK_SECONDS = SECONDS
     barrier.wait(SECONDS)
     try:
         answer.send((work(*call), None))
