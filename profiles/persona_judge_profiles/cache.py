@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from persona_judge_llm.errors import InvalidParameterError
+from persona_judge_llm.forking import renew_after_fork
 from persona_judge_llm.preferences import Profile
 from persona_judge_profiles.rows import Stamped
 
@@ -48,6 +49,12 @@ class ProfileCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, tuple[Stamped, float]] = OrderedDict()
         self._marks = [0] * _MARKS
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin untaken and empty: who held the lock may have been in the middle of something."""
+        self._lock = threading.Lock()
+        self._entries = OrderedDict()
 
     def fresh(self, user_id: str) -> Profile | None:
         """Return the profile if it may be served without asking the database."""

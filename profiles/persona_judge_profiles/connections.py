@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, StaticPool
 from sqlalchemy.exc import DBAPIError
 
+from persona_judge_llm.forking import renew_after_fork
 from persona_judge_profiles.waiting import Turns
 
 T = TypeVar("T")
@@ -40,6 +41,18 @@ class Connections:
         # comes after it, as with a second `asyncio.run`, needs one of its own.
         self._another = another if self.on_loop and not only_one else None
         self._by_loop: dict[asyncio.AbstractEventLoop, Engine] = {}
+        self._only_one = only_one
+        self._parents: list[object] = []
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent: on a shared one, answers reach the wrong process."""
+        if not self._owned or self._only_one:
+            return  # a caller's pool is the caller's to leave; what is in memory was copied whole
+        for engine in {self._engine, *self._by_loop.values()}:
+            self._parents.append(engine.pool)  # kept, as to collect them would close them
+            engine.dispose(close=False)
+        self._by_loop = {}
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:

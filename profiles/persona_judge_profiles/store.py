@@ -53,6 +53,7 @@ class SQLProfileStore:
     Args:
         url_or_engine: a SQLAlchemy URL, or an engine of your own, which is neither closed nor
             reconfigured: on SQLite its pragmas, `secure_delete` among them, stay yours to choose.
+            After a fork, call its `dispose(close=False)` in the child before this store is used.
         tenant: keeps the users of several applications apart within one database.
         cache_ttl: seconds for which a profile that was read may be served again without asking
             the database; changes by other processes are seen so much later. 0: always ask.

@@ -11,6 +11,8 @@ from types import TracebackType
 
 from sqlalchemy.util import await_only
 
+from persona_judge_llm.forking import renew_after_fork
+
 _STEP = 0.005
 
 
@@ -28,6 +30,12 @@ class Turns:
     def __init__(self, *, on_loop: bool, lock: "threading.Lock | None" = None) -> None:
         self._on_loop = on_loop
         self._lock = lock or threading.Lock()
+        if lock is None:
+            renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin untaken: who held it does not exist in this process."""
+        self._lock = threading.Lock()
 
     def __enter__(self) -> None:
         if not self._on_loop:

@@ -87,6 +87,12 @@ def test_of_many_first_writes_one_wins(database: str, processes: Processes) -> N
     assert profile.preferences[0].text == names[won.index(True)]
 
 
+def test_a_store_goes_on_after_a_fork(database: str, processes: Processes) -> None:
+    # As of servers that load the application and fork their workers then.
+    make_tables(database)
+    assert processes.at_once(workers.read_in_forks, [(database, 4, 25)]) == [[0] * 5]
+
+
 def test_imports_of_the_same_users_in_opposite_orders_do_not_wait_for_each_other(
     database: str, processes: Processes
 ) -> None:

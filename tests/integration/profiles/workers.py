@@ -2,8 +2,10 @@
 
 import asyncio
 import dataclasses
+import os
 import random
 import resource
+import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -158,6 +160,38 @@ def put_first(url: str, worker: str) -> bool:
         except ProfileConflictError:
             return False
     return stored.version == 1
+
+
+def read_in_forks(url: str, forks: int, times: int) -> list[int]:
+    """Use a store, fork, and go on with it in every process; return how each of them ended."""
+    store = SQLProfileStore(url, cache_ttl=0.001)
+    store.upgrade()
+    users = [f"user{n}" for n in range(forks + 1)]
+    store.put_many(Profile(user, (Preference(user, id="p0"),)) for user in users)
+    store.get(users[0])
+    children = []
+    for user in users[1:]:
+        child = os.fork()
+        signal.alarm(SECONDS // 20)  # for who waits for an answer that another one took
+        if child == 0:
+            os._exit(_is_served_as(store, user, times))
+        children.append(child)
+    ended = [_is_served_as(store, users[0], times)]
+    signal.alarm(0)
+    return ended + [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def _is_served_as(store: SQLProfileStore, user: str, times: int) -> int:
+    try:
+        for n in range(times):
+            if store.get(user).preferences[0].text != user:
+                return 2
+            store.add(user, Preference(f"{user} {n}", active=False))
+        texts = [user, *(f"{user} {n}" for n in range(times))]
+        return 0 if [p.text for p in store.get(user).preferences] == texts else 3
+    except Exception:  # noqa: BLE001  # it must not go on as the test itself
+        traceback.print_exc()
+        return 1
 
 
 def import_lines(url: str, lines: list[str], worker: str) -> int:
