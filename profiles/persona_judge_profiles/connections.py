@@ -7,16 +7,22 @@ write lock later can lose another writer's change.
 
 import asyncio
 import contextlib
+import random
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, StaticPool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from persona_judge_llm.forking import renew_after_fork
-from persona_judge_profiles.waiting import Turns
+from persona_judge_profiles import urls
+from persona_judge_profiles.waiting import Turns, pause
 
 T = TypeVar("T")
+
+_ASK_AGAIN = (0.0005, 0.005)
+"""Seconds between two attempts at a lock that another writer holds."""
 
 
 class Connections:
@@ -76,7 +82,7 @@ class Connections:
             if _in_transaction(connection):
                 # A "begin" hook of the caller's engine has begun one, maybe without the lock.
                 connection.exec_driver_sql("ROLLBACK")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._take_lock(connection)
             try:
                 yield connection
             except BaseException:
@@ -123,6 +129,28 @@ class Connections:
         for loop in list(self._by_loop):
             self._by_loop.pop(loop).dispose()
 
+    def _take_lock(self, connection: Connection) -> None:
+        """Begin a transaction with SQLite's write lock; all who wait have the same chance."""
+        if not self._owned:
+            _begin(connection)  # how long to wait is set on a caller's engine
+            return
+        # SQLite's own waiting starves whoever has waited longest: they ask the least often.
+        deadline = time.monotonic() + urls.BUSY_SECONDS
+        connection.exec_driver_sql("PRAGMA busy_timeout=0").close()
+        try:
+            while True:
+                try:
+                    _begin(connection)
+                except OperationalError as error:
+                    if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                        raise
+                else:
+                    return
+                pause(random.uniform(*_ASK_AGAIN), on_loop=self.on_loop)  # noqa: S311
+        finally:
+            milliseconds = int(urls.BUSY_SECONDS * 1000)
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}").close()
+
     def _here(self) -> Engine:
         if self._another is None:
             return self._engine
@@ -140,6 +168,10 @@ class Connections:
             for pool in pools:
                 pool.dispose()
         return engine
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _in_transaction(connection: Connection) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from persona_judge_llm.errors import InvalidParameterError, MissingDependencyError
 from persona_judge_profiles.waiting import pause
 
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 30.0
 """How long a writer waits for the others of a SQLite file."""
 CONNECT_SECONDS = 2
 LOCK_SECONDS = 5

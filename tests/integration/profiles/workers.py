@@ -16,7 +16,7 @@ from typing import Any
 
 from persona_judge_llm.errors import ProfileConflictError, ProfileStoreUnavailableError
 from persona_judge_llm.preferences import Preference, Profile
-from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore, urls
+from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore
 
 SECONDS = 600
 """After so long something hangs."""
@@ -69,8 +69,6 @@ class Processes:
 def _answer(
     answer: Connection, barrier: Any, work: Callable[..., object], call: Sequence[object]
 ) -> None:
-    # Eight that do nothing but write, on a machine that does other things: none may be turned away.
-    urls.BUSY_SECONDS = urls.LOCK_SECONDS = SECONDS
     barrier.wait(SECONDS)
     try:
         answer.send((work(*call), None))
