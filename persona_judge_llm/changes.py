@@ -4,7 +4,7 @@ A store reads the profile, calls one of these, and keeps what it returns in the 
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -182,6 +182,27 @@ def check_expected(user_id: str, expected_version: int | None, found: Profile | 
     version = found.version if found else 0
     if expected_version is not None and expected_version != version:
         raise ProfileConflictError(user_id, expected_version, version)
+
+
+def applied(
+    change: Callable[[Profile | None], Change],
+    user_id: str,
+    found: Profile | None,
+    expected_version: int | None,
+) -> Change:
+    """Return the changed profile; what somebody else's write made impossible is a conflict.
+
+    Raises:
+        ProfileConflictError: the stored profile is not at the expected version.
+        UnknownUserError, InvalidPreferenceError: from the change.
+    """
+    try:
+        made = change(found)
+    except InvalidPreferenceError:
+        check_expected(user_id, expected_version, found)
+        raise
+    check_expected(user_id, expected_version, found)
+    return made
 
 
 def known(user_id: str, found: Profile | None) -> Profile:

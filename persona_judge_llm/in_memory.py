@@ -4,13 +4,12 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from persona_judge_llm import changes
 from persona_judge_llm.changes import Change, ProfileEvent
 from persona_judge_llm.errors import ProfileImportError, UnknownUserError
 from persona_judge_llm.feedback import Feedback, FeedbackSummary, feedback, summarise
-from persona_judge_llm.preferences import Preference, Profile, check_user_id
+from persona_judge_llm.preferences import Profile, check_user_id
 from persona_judge_llm.profile_lines import (
     ImportReport,
     OnError,
@@ -20,6 +19,7 @@ from persona_judge_llm.profile_lines import (
     to_line,
     writable,
 )
+from persona_judge_llm.profile_writes import ProfileWrites
 from persona_judge_llm.trace import Generation
 
 
@@ -33,7 +33,7 @@ class _Kept:
     ratings: list[Feedback] = field(default_factory=list)
 
 
-class InMemoryProfileStore:
+class InMemoryProfileStore(ProfileWrites):
     """Profiles in a dictionary; safe to use from many threads. For tests and small programs.
 
     Every method raises `InvalidPreferenceError` for what cannot be stored, `UnknownUserError`
@@ -56,96 +56,6 @@ class InMemoryProfileStore:
     def get_version(self, user_id: str) -> int:
         """Return the stored version, or raise `UnknownUserError`."""
         return self.get(user_id).version
-
-    def put(
-        self, profile: Profile, expected_version: int | None = None, *, actor: str | None = None
-    ) -> Profile:
-        """Store `profile` and return it as stored: one version on, every preference with an id."""
-        changes.check_profile(profile)
-        return self._write(profile.user_id, lambda _: changes.put(profile), expected_version, actor)
-
-    def add(
-        self,
-        user_id: str,
-        preference: Preference,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Append one preference; creates the profile if there is none."""
-        changes.check_preference(preference)
-        return self._write(
-            user_id,
-            lambda found: changes.add(found or Profile(user_id), preference),
-            expected_version,
-            actor,
-        )
-
-    def update(
-        self,
-        user_id: str,
-        preference_id: str,
-        *,
-        expected_version: int | None = None,
-        actor: str | None = None,
-        **fields: Any,  # noqa: ANN401
-    ) -> Profile:
-        """Change fields of one preference (`text=`, `weight=`, `active=`, ...)."""
-        changes.check_fields(fields)
-        return self._change(
-            user_id, lambda p: changes.update(p, preference_id, fields), expected_version, actor
-        )
-
-    def remove(
-        self,
-        user_id: str,
-        preference_id: str,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Remove one preference."""
-        return self._change(
-            user_id, lambda p: changes.remove(p, preference_id), expected_version, actor
-        )
-
-    def reorder(
-        self,
-        user_id: str,
-        preference_ids: Iterable[str],
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Bring the preferences into the order of `preference_ids`, which names each once."""
-        ids = changes.check_ids(preference_ids)
-        return self._change(user_id, lambda p: changes.reorder(p, ids), expected_version, actor)
-
-    def confirm(
-        self,
-        user_id: str,
-        preference_id: str,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Let an inferred preference count from now on."""
-        return self._change(
-            user_id, lambda p: changes.confirm(p, preference_id), expected_version, actor
-        )
-
-    def reject(
-        self,
-        user_id: str,
-        preference_id: str,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Remove an inferred preference that nobody confirmed."""
-        return self._change(
-            user_id, lambda p: changes.reject(p, preference_id), expected_version, actor
-        )
 
     def undo(
         self, user_id: str, expected_version: int | None = None, *, actor: str | None = None
@@ -245,17 +155,6 @@ class InMemoryProfileStore:
             raise UnknownUserError(user_id)
         return kept
 
-    def _change(
-        self,
-        user_id: str,
-        change: Callable[[Profile], Change],
-        expected_version: int | None,
-        actor: str | None,
-    ) -> Profile:
-        return self._write(
-            user_id, lambda p: change(changes.known(user_id, p)), expected_version, actor
-        )
-
     def _write(
         self,
         user_id: str,
@@ -266,8 +165,7 @@ class InMemoryProfileStore:
         changes.check_write(user_id, expected_version, actor)
         with self._lock:
             found = self._users[user_id].profile if user_id in self._users else None
-            made = change(found)
-            changes.check_expected(user_id, expected_version, found)
+            made = changes.applied(change, user_id, found, expected_version)
             return self._keep(found, made, actor)
 
     def _put_if_new(self, profile: Profile, action: changes.Action, actor: str | None) -> bool:

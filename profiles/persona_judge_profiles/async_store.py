@@ -30,6 +30,9 @@ from persona_judge_profiles.store import SQLProfileStore
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_BATCH = 200
+"""Profiles a transaction: in between, other tasks of the loop get their turn."""
+
 
 class _OnLoop(SQLProfileStore):
     """The store on an asynchronous driver; its methods run in greenlets of a task."""
@@ -203,7 +206,7 @@ class AsyncSQLProfileStore:
     async def put_many(self, profiles: Iterable[Profile], *, actor: str | None = None) -> int:
         """Store profiles and return how many were written: those that were not like that yet."""
         written = 0
-        for batch in bulk.batches(profiles):
+        for batch in bulk.batches(profiles, _BATCH):
             written += await self._run(self._store.put_batch, batch, "put", actor)
         return written
 
@@ -218,7 +221,7 @@ class AsyncSQLProfileStore:
         """Store a profile from each line; reads the source in a thread."""
         written = total = 0
         errors: list[ProfileImportError] = []
-        batches = _Steps(bulk.line_batches(read_profiles(source, on_error)))
+        batches = _Steps(bulk.line_batches(read_profiles(source, on_error), _BATCH))
         while (batch := await asyncio.to_thread(batches.next)) is not None:
             written += await self._run(self._store.put_batch, batch.profiles, "import", actor)
             total += len(batch.profiles)

@@ -34,10 +34,10 @@ _COLUMNS = {
 _Line: TypeAlias = tuple[Any, ...]
 
 
-def batches(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the items in lists of at most `BATCH`."""
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """Yield the items in lists of at most `size`."""
     rest = iter(items)
-    while batch := list(islice(rest, BATCH)):
+    while batch := list(islice(rest, size)):
         yield batch
 
 
@@ -53,13 +53,13 @@ class LineBatch:
 
 
 def line_batches(
-    lines: Iterator[tuple[int, Profile | ProfileImportError]],
+    lines: Iterator[tuple[int, Profile | ProfileImportError]], size: int = BATCH
 ) -> Iterator[LineBatch]:
-    """Yield what the lines hold, `BATCH` at a time."""
+    """Yield what the lines hold, `size` at a time."""
     while True:
         batch = LineBatch()
         try:
-            for batch.last_line, found in islice(lines, BATCH):
+            for batch.last_line, found in islice(lines, size):
                 if isinstance(found, Profile):
                     batch.profiles.append(found)
                 else:

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any
 
 from sqlalchemy import URL, Engine
 
 from persona_judge_llm import changes
-from persona_judge_llm.changes import Action, Change, ProfileEvent
+from persona_judge_llm.changes import Action, ProfileEvent
 from persona_judge_llm.errors import (
     ProfileImportError,
     ProfileStoreUnavailableError,
     UnknownUserError,
 )
 from persona_judge_llm.feedback import FeedbackSummary, feedback
-from persona_judge_llm.preferences import Preference, Profile, check_text, check_user_id
+from persona_judge_llm.preferences import Profile, check_text, check_user_id
 from persona_judge_llm.profile_lines import (
     ImportReport,
     OnError,
@@ -24,17 +23,18 @@ from persona_judge_llm.profile_lines import (
     to_line,
     writable,
 )
+from persona_judge_llm.profile_writes import ProfileWrites
 from persona_judge_llm.trace import Generation
 from persona_judge_profiles import bulk, past, ratings, reads, rows, writes
 from persona_judge_profiles.cache import ProfileCache
 from persona_judge_profiles.database import Database
 from persona_judge_profiles.writes import Changing, OvertakenError
 
-_PAGE = 500
+_PAGE = 200
 _ATTEMPTS = 20
 
 
-class SQLProfileStore:
+class SQLProfileStore(ProfileWrites):
     """Profiles in an SQL database: a `ProfileStore` for many threads, processes and tenants.
 
     Nothing is connected or created before the first call. A SQLite database named by a URL gets
@@ -96,95 +96,6 @@ class SQLProfileStore:
         if stamp is None:
             raise UnknownUserError(user_id)
         return stamp.version
-
-    def put(
-        self, profile: Profile, expected_version: int | None = None, *, actor: str | None = None
-    ) -> Profile:
-        """Store `profile` and return it as stored: one version on, every preference with an id."""
-        changes.check_profile(profile)
-        return self._write(profile.user_id, lambda _: changes.put(profile), expected_version, actor)
-
-    def add(
-        self,
-        user_id: str,
-        preference: Preference,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Append one preference; creates the profile if there is none."""
-        changes.check_preference(preference)
-
-        def append(found: Profile | None) -> Change:
-            return changes.add(found or Profile(user_id), preference)
-
-        return self._write(user_id, append, expected_version, actor)
-
-    def update(
-        self,
-        user_id: str,
-        preference_id: str,
-        *,
-        expected_version: int | None = None,
-        actor: str | None = None,
-        **fields: Any,  # noqa: ANN401
-    ) -> Profile:
-        """Change fields of one preference (`text=`, `weight=`, `active=`, ...)."""
-        changes.check_fields(fields)
-        return self._change(
-            user_id, lambda p: changes.update(p, preference_id, fields), expected_version, actor
-        )
-
-    def remove(
-        self,
-        user_id: str,
-        preference_id: str,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Remove one preference."""
-        return self._change(
-            user_id, lambda p: changes.remove(p, preference_id), expected_version, actor
-        )
-
-    def reorder(
-        self,
-        user_id: str,
-        preference_ids: Iterable[str],
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Bring the preferences into the order of `preference_ids`, which names each once."""
-        ids = changes.check_ids(preference_ids)
-        return self._change(user_id, lambda p: changes.reorder(p, ids), expected_version, actor)
-
-    def confirm(
-        self,
-        user_id: str,
-        preference_id: str,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Let an inferred preference count from now on."""
-        return self._change(
-            user_id, lambda p: changes.confirm(p, preference_id), expected_version, actor
-        )
-
-    def reject(
-        self,
-        user_id: str,
-        preference_id: str,
-        expected_version: int | None = None,
-        *,
-        actor: str | None = None,
-    ) -> Profile:
-        """Remove an inferred preference that nobody confirmed."""
-        return self._change(
-            user_id, lambda p: changes.reject(p, preference_id), expected_version, actor
-        )
 
     def undo(
         self, user_id: str, expected_version: int | None = None, *, actor: str | None = None
@@ -330,18 +241,6 @@ class SQLProfileStore:
         while page := self._profiles_after(last):
             yield page
             last = page[-1].user_id
-
-    def _change(
-        self,
-        user_id: str,
-        change: Callable[[Profile], Change],
-        expected_version: int | None,
-        actor: str | None,
-    ) -> Profile:
-        def changed(found: Profile | None) -> Change:
-            return change(changes.known(user_id, found))
-
-        return self._write(user_id, changed, expected_version, actor)
 
     def _write(
         self,

@@ -44,11 +44,10 @@ def write(
     key = rows.lock(connection, tenant, user_id)
     found = None if key is None else rows.read(connection, tenant, user_id)
     profile = found.profile if found else None
-    if change is not None:
-        made = change(profile)
-    else:
-        made = past.step_back(connection, key or 0, changes.known(user_id, profile))
-    changes.check_expected(user_id, expected_version, profile)
+    change = change or (
+        lambda found: past.step_back(connection, key or 0, changes.known(user_id, found))
+    )
+    made = changes.applied(change, user_id, profile, expected_version)
     return store(connection, tenant, key, found, made, actor)
 
 

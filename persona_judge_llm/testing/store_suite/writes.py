@@ -131,6 +131,11 @@ class Writes(StoreSuite):
             lambda: store.confirm("ana", "g", expected_version=1),
             lambda: store.reject("ana", "g", expected_version=3),
             lambda: store.undo("ana", expected_version=1),
+            # What another write has removed meanwhile, or what was never there.
+            lambda: store.update("ana", "gone", text="three", expected_version=1),
+            lambda: store.remove("ana", "gone", expected_version=1),
+            lambda: store.reorder("ana", ["x"], expected_version=1),
+            lambda: store.confirm("ana", "x", expected_version=1),
         ]
         for call in calls:
             with pytest.raises(ProfileConflictError) as caught:
