@@ -25,6 +25,7 @@ def chat(  # noqa: PLR0913 - every option is an argument
     *,
     user: options.User = None,
     prefer: options.Prefer = None,
+    scope: options.Scope = None,
     trace: options.Trace = False,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
@@ -45,6 +46,7 @@ def chat(  # noqa: PLR0913 - every option is an argument
         "rule": rule,
         "num_draft_tokens": num_draft_tokens,
         "placement": placement,
+        "scope": scope,
     }
     with contextlib.ExitStack() as stack:
         profiles = None

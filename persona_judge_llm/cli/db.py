@@ -1,17 +1,9 @@
 """`persona-judge db`: the tables that profiles are kept in."""
 
-import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import typer
 
 from persona_judge_llm.cli import options
 from persona_judge_llm.cli.opening import opened_store
-from persona_judge_llm.errors import ProfileStoreSchemaError
-
-if TYPE_CHECKING:
-    from persona_judge_profiles import SQLProfileStore
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -25,7 +17,7 @@ def upgrade(*, store: options.Store = None) -> None:
     A server's database needs this once, and after updates of this package.
     A SQLite file gets its tables by itself and needs this after updates only.
     """
-    with _migrating(store) as profiles:
+    with opened_store(store) as profiles:
         profiles.upgrade()
     typer.echo("upgraded: the tables are those of this version")
 
@@ -44,20 +36,6 @@ def stamp(*, store: options.Store = None) -> None:
 
     For tables that something else made, such as migrations of your own.
     """
-    with _migrating(store) as profiles:
+    with opened_store(store) as profiles:
         profiles.stamp()
     typer.echo("stamped: the tables are recorded as those of this version")
-
-
-@contextlib.contextmanager
-def _migrating(url: str | None) -> Iterator["SQLProfileStore"]:
-    with opened_store(url) as store:
-        from alembic.util import CommandError
-
-        try:
-            yield store
-        except CommandError as error:
-            raise ProfileStoreSchemaError(
-                f"the tables are of a version that this one does not know ({error}); "
-                "update persona-judge-llm"
-            ) from error

@@ -18,6 +18,7 @@ def generate(  # noqa: PLR0913 - every option is an argument
     *,
     user: options.User = None,
     prefer: options.Prefer = None,
+    scope: options.Scope = None,
     trace: options.Trace = False,
     json: options.Json = False,
     temperature: options.Temperature = None,
@@ -46,6 +47,7 @@ def generate(  # noqa: PLR0913 - every option is an argument
             rule=rule,
             num_draft_tokens=num_draft_tokens,
             placement=placement,
+            scope=scope,
         ):
             if not json:
                 typer.echo(visible(chunk.text), nl=False)

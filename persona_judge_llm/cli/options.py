@@ -45,6 +45,15 @@ Prefer: TypeAlias = Annotated[
         rich_help_panel=_WHO,
     ),
 ]
+Scope: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--scope",
+        metavar="NAME",
+        help='Where you ask, such as "work": preferences for elsewhere do not count.',
+        rich_help_panel=_WHO,
+    ),
+]
 Temperature: TypeAlias = Annotated[
     float | None, typer.Option("--temperature", help="0 is greedy.", rich_help_panel=_HOW)
 ]

@@ -23,6 +23,7 @@ def plan(
     *,
     user: options.User = None,
     prefer: options.Prefer = None,
+    scope: options.Scope = None,
     json: options.Json = False,
     max_new_tokens: options.MaxNewTokens = None,
     rule: options.Rule = None,
@@ -42,6 +43,7 @@ def plan(
             params=params,
             rule=rule,
             placement=placement,
+            scope=scope,
         )
     if json:
         write_json(plan_values(planned))

@@ -81,6 +81,29 @@ def test_a_stored_profile_is_used_and_its_version_told(ok: Ok, model: str) -> No
     assert told["text"] == with_texts["text"]
 
 
+@pytest.mark.parametrize("command", ["plan", "generate", "chat"])
+def test_a_scope_adds_its_preferences_to_those_of_all_places(
+    run: Run, ok: Ok, model: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[set[str]] = []
+    prepare = PersonaJudge.prepare
+
+    def note(self: PersonaJudge, request: Any) -> Any:
+        planned = prepare(self, request)
+        told.append({p.text for p in (*planned.split.a, *planned.split.b)})
+        return planned
+
+    monkeypatch.setattr(PersonaJudge, "prepare", note)
+    ok("profile", "add", "ana", "Be concise")
+    ok("profile", "add", "ana", "Be formal", "--scope", "work")
+    few = () if command == "plan" else ("--max-new-tokens", "2")
+    for scope in ((), ("--scope", "work"), ("--scope", "home")):
+        rest = (*few, "--user", "ana", *scope, "--model", model)
+        question = () if command == "chat" else ("How?",)
+        assert run(command, *question, *rest, stdin="How?").exit_code == 0
+    assert told == [{"Be concise"}, {"Be concise", "Be formal"}, {"Be concise"}]
+
+
 def test_the_trace_shows_the_split_and_marks_each_outcome_without_colours(
     ok: Ok, model: str
 ) -> None:
