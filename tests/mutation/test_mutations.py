@@ -4,16 +4,12 @@ The copy holds the package and the tests of laws, decoders and model families. E
 the tests that have to notice it. One run without any change shows that the copy itself passes.
 """
 
-import os
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.mutation.mutants import Mutant, assert_noticed, copied, outcome
+
 LAW = "tests/unit/decoding/test_law.py"
 DECODERS = "tests/unit/decoding/test_decoders.py"
 PROPOSALS = "tests/unit/decoding/test_proposals.py"
@@ -24,322 +20,315 @@ JUDGING = "tests/unit/test_judging.py"
 pytestmark = pytest.mark.slow
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One mistake: what stands in which module, what to put there, and who must notice."""
-
-    module: str
-    right: str
-    wrong: str
-    noticed_by: tuple[str, ...]
-
+CORE = "persona_judge_llm/"
+SAMPLES = {"LAW_SAMPLES": "20000"}
 
 MUTANTS = {
     # --- the verdict ---
     "acceptance ratio swapped": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "ratio = judge_probs / draft_probs.clamp_min",
         "ratio = draft_probs / judge_probs.clamp_min",
         (JUDGING,),
     ),
     "acceptance ratio swapped, by the law alone": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "ratio = judge_probs / draft_probs.clamp_min",
         "ratio = draft_probs / judge_probs.clamp_min",
         (LAW, "-k", "reference and fixed"),
     ),
     "acceptance of the wrong side in the dual loop": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "agreement = acceptance_probs(judge_probs, draft_probs)",
         "agreement = acceptance_probs(draft_probs, judge_probs)",
         (LAW, "-k", "dual and lambda"),
     ),
     "token drawn from the draft in the dual loop": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "tokens = judge.draw(token_uniforms)",
         "tokens = draft.draw(token_uniforms)",
         (DECODERS, "-k", "own_argmax"),
     ),
     "residual of the wrong side": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "residual = (judge_probs - draft_probs).clamp_min(0.0)",
         "residual = (draft_probs - judge_probs).clamp_min(0.0)",
         (JUDGING,),
     ),
     "residual of the wrong side, by the law alone": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "residual = (judge_probs - draft_probs).clamp_min(0.0)",
         "residual = (draft_probs - judge_probs).clamp_min(0.0)",
         (LAW, "-k", "reference and fixed"),
     ),
     # --- windows and roles ---
     "no bonus token in the dual loop": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "bonus = windows.drafted == windows.length",
         "bonus = windows.drafted == windows.length - 1",
         (DECODERS, "-k", "windows_are_full"),
     ),
     "windows that never end by a bonus token": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "windows.advance(bonus | ~drawn.accepted, alive)",
         "windows.advance(~drawn.accepted, alive)",
         (DECODERS, "-k", "windows_are_full"),
     ),
     "bonus token subtracts the draft in the reference loop": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "no_draft = torch.zeros_like(draft_probs[:, :1])",
         "no_draft = draft_probs[:, -1:]",
         (LAW, "-k", "reference and alternate"),
     ),
     "roles never swapped": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "return window % turns.sum(-1) < turns[..., 1]",
         "return 0 * window % turns.sum(-1) < turns[..., 1]",
         (DECODERS, "-k", "strict_turns"),
     ),
     "roles swapped once and never back": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "return window % turns.sum(-1) < turns[..., 1]",
         "return window.clamp(max=1) % turns.sum(-1) < turns[..., 1]",
         (DECODERS, "-k", "strict_turns"),
     ),
     "turns of A and B mixed up": Mutant(
-        "judging.py",
+        CORE + "judging.py",
         "< turns[..., 1]",
         "< turns[..., 0]",
         (LAW, "-k", "reference and fixed"),
     ),
     "rows of A and B mixed up": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "draft=distributions.select(torch.where(b_judges, self._row_a, self._row_b))",
         "draft=distributions.select(torch.where(b_judges, self._row_b, self._row_a))",
         (DECODERS, "-k", "strict_turns"),
     ),
     # --- taking back ---
     "judge rewound by one too few": Mutant(
-        "decoding/reference.py",
+        CORE + "decoding/reference.py",
         "judge.forget([drafted - n for n in accepted])",
         "judge.forget([max(drafted - n - 1, 0) for n in accepted])",
         (DECODERS, "-k", "token_for_token"),
     ),
     "draft rewound by one too few": Mutant(
-        "decoding/reference.py",
+        CORE + "decoding/reference.py",
         "max(drafted - 1 - n, 0)",
         "max(drafted - 2 - n, 0)",
         (DECODERS, "-k", "token_for_token"),
     ),
     "wrong guesses rewound by one too few": Mutant(
-        "decoding/dual.py",
+        CORE + "decoding/dual.py",
         "self._context.rewind([spare[place] for place in seats.row_task])",
         "self._context.rewind([max(spare[place] - 1, 0) for place in seats.row_task])",
         (PROPOSALS, "-k", "as_they_are"),
     ),
     "wrong guesses never rewound": Mutant(
-        "models/layout.py",
+        CORE + "models/layout.py",
         "self.advance([-count for count in counts])",
         "self.advance([0 * count for count in counts])",
         (PROPOSALS, "-k", "as_they_are and Hugging"),
     ),
     "rewind forgotten by the slot cache": Mutant(
-        "models/layout.py",
+        CORE + "models/layout.py",
         "self.advance([-count for count in counts])",
         "self.advance([0 * count for count in counts])",
         (FAMILIES, "-k", "Llama"),
     ),
     "an assistant that keeps its wrong guesses": Mutant(
-        "decoding/assistant.py",
+        CORE + "decoding/assistant.py",
         "self._sure = min(self._sure, len(self._text))",
         "self._sure = min(self._sure, len(self._text) + 1)",
         (PROPOSALS, "-k", "wrong_guess"),
     ),
     # --- the walk over guesses ---
     "the walk goes on after a wrong guess": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "alive = alive & (self.last == guesses[:, place])",
         "alive = alive & (guesses[:, place] >= 0)",
         (PROPOSALS, "-k", "as_they_are and history"),
     ),
     "the walk begins again after a wrong guess": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "alive = alive & (self.last == guesses[:, place])",
         "alive = self.last == guesses[:, place]",
         (PROPOSALS, "-k", "own_guesses"),
     ),
     "windows of texts that stand still go on": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "windows.advance(bonus | ~drawn.accepted, alive)",
         "windows.advance(bonus | ~drawn.accepted, torch.ones_like(alive))",
         (PROPOSALS, "-k", "own_guesses"),
     ),
     "last tokens of texts that stand still go on": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "self.last = torch.where(alive, drawn.token, self.last)",
         "self.last = drawn.token",
         (PROPOSALS, "-k", "own_guesses"),
     ),
     "random numbers of one token for a pass of several": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "self._uniforms.advance([2 * count for count, _ in decoded])",
         "self._uniforms.advance([2 for _ in decoded])",
         (PROPOSALS, "-k", "as_they_are and history"),
     ),
     "random numbers of wrong guesses used up": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "self._uniforms.advance([2 * count for count, _ in decoded])",
         "self._uniforms.advance([2 * places for _ in decoded])",
         (PROPOSALS, "-k", "as_they_are and history"),
     ),
     "the same random numbers at every place of a pass": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "uniforms[:, 2 * place :], alive",
         "uniforms, alive",
         (PROPOSALS, "-k", "as_they_are and history"),
     ),
     "random numbers of one token for the next, by the law alone": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "uniforms[:, 2 * place :], alive",
         "uniforms, alive",
         (LAW, "-k", "guessed"),
     ),
     # --- slots ---
     "positions of the shorter row wrong": Mutant(
-        "models/layout.py",
+        CORE + "models/layout.py",
         "self._set(held[columns.row] + columns.step, columns.owner)",
         "self._set(held.max() + 0 * columns.row + columns.step, columns.owner)",
         (FAMILIES, "-k", "Llama"),
     ),
     "positions counted by slots in prompts": Mutant(
-        "models/slot_context.py",
+        CORE + "models/slot_context.py",
         "places += [(prompt[p], p, 1 << row)",
         "places += [(prompt[p], len(places), 1 << row)",
         (DECODERS, "-k", "own_argmax"),
     ),
     "sliding window one token too wide": Mutant(
-        "models/layout.py",
+        CORE + "models/layout.py",
         "> self.positions[:, :, None] - window",
         ">= self.positions[:, :, None] - window",
         (FAMILIES, "-k", "Mistral or Gemma"),
     ),
     "slots behind a row's end attended to": Mutant(
-        "models/layout.py",
+        CORE + "models/layout.py",
         "visible = (slot <= self.slots[:, :, None]) & owned",
         "visible = (slot <= self.end) & owned",
         (FAMILIES, "-k", "Llama"),
     ),
     "slots of the other side attended to": Mutant(
-        "models/layout.py", "& own == own", "& own >= 0", (DECODERS, "-k", "own_argmax")
+        CORE + "models/layout.py", "& own == own", "& own >= 0", (DECODERS, "-k", "own_argmax")
     ),
     "slots of the other side attended to, by the law alone": Mutant(
-        "models/layout.py", "& own == own", "& own >= 0", (LAW, "-k", "share_a_beginning")
+        CORE + "models/layout.py", "& own == own", "& own >= 0", (LAW, "-k", "share_a_beginning")
     ),
     "the beginning owned by one side alone": Mutant(
-        "models/slot_context.py",
+        CORE + "models/slot_context.py",
         "everyone = (1 << len(self._prompts)) - 1",
         "everyone = 1",
         (LAW, "-k", "share_a_beginning"),
     ),
     "a beginning one token too long": Mutant(
-        "models/slot_context.py",
+        CORE + "models/slot_context.py",
         "shared = min(shared, common_length(first, torch.tensor(prompt)))",
         "shared = min(shared, common_length(first, torch.tensor(prompt)) + 1)",
         (DECODERS, "-k", "own_argmax"),
     ),
     # --- coming and going ---
     "random numbers mixed up when one leaves": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "self._uniforms.keep(places)",
         "self._uniforms.keep(places[::-1])",
         (DECODERS, "-k", "as_if_alone"),
     ),
     "rows mixed up when one leaves": Mutant(
-        "models/slot_context.py",
+        CORE + "models/slot_context.py",
         "layer.move(moves, end)",
         "layer.move(moves[:0], end)",
         (DECODERS, "-k", "as_if_alone"),
     ),
     "windows mixed up when one leaves": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "self.number, self.drafted = self.number[kept], self.drafted[kept]",
         "self.number, self.drafted = self.number[: len(kept)], self.drafted[: len(kept)]",
         (DECODERS, "-k", "as_if_alone"),
     ),
     "penalties forgotten when one joins": Mutant(
-        "decoding/seats.py",
+        CORE + "decoding/seats.py",
         "self._seen = torch.cat([self._seen_rows(), other._seen_rows()])",
         "self._seen = 0 * torch.cat([self._seen_rows(), other._seen_rows()]) > 0",
         (DECODERS, "-k", "as_if_alone"),
     ),
     "newcomers begin where the others are in their random numbers": Mutant(
-        "decoding/uniforms.py",
+        CORE + "decoding/uniforms.py",
         "self._used += other._used",
         "self._used += [max(self._used)] * len(other._used)",
         (UNIFORMS,),
     ),
     "one that left still gets tokens": Mutant(
-        "decoding/dual.py",
+        CORE + "decoding/dual.py",
         "for index, tokens in decoded if index not in self._finished]",
         "for index, tokens in decoded]",
         (DECODERS, "-k", "wave_under_way"),
     ),
     # --- the prefix cache ---
     "the prefix cache reuses a token that differs": Mutant(
-        "models/prefix_cache.py",
+        CORE + "models/prefix_cache.py",
         "return int(differing[0]) if len(differing) else shortest",
         "return min(int(differing[0]) + 1, shortest) if len(differing) else shortest",
         (DECODERS, "-k", "earlier_calls"),
     ),
     "the prefix cache reuses the last token too": Mutant(
-        "models/prefix_cache.py",
+        CORE + "models/prefix_cache.py",
         "wanted = torch.tensor(prompt[:-1])",
         "wanted = torch.tensor(prompt)",
         (DECODERS, "-k", "earlier_calls"),
     ),
     "the prefix cache takes the slots of another row": Mutant(
-        "models/prefix_cache.py",
+        CORE + "models/prefix_cache.py",
         "self.snapshot.slots[self.row][start:end]",
         "self.snapshot.slots[0][start:end]",
         (DECODERS, "-k", "earlier_calls"),
     ),
     "the prefix cache takes slots for positions": Mutant(
-        "models/prefix_cache.py",
+        CORE + "models/prefix_cache.py",
         "self.snapshot.slots[self.row][start:end]",
         "torch.arange(start, end)",
         (DECODERS, "-k", "earlier_calls"),
     ),
     "the prefix cache takes the slots before, by the law alone": Mutant(
-        "models/prefix_cache.py",
+        CORE + "models/prefix_cache.py",
         "self.snapshot.slots[self.row][start:end]",
         "(self.snapshot.slots[self.row][start:end] - 1).clamp_min(0)",
         (LAW, "-k", "earlier_call"),
     ),
     "NaN of one call kept for whoever begins like it": Mutant(
-        "models/prefix_cache.py",
+        CORE + "models/prefix_cache.py",
         " or not snapshot.is_finite",
         "",
         (DECODERS, "-k", "begin_like_it"),
     ),
     # --- candidates and broken numbers ---
     "candidates in the order of their size": Mutant(
-        "candidates.py",
+        CORE + "candidates.py",
         """    ids, order = ids.sort(dim=1)
     return Candidates(logits_to_probs(values.gather(1, order), params), ids)""",
         """    return Candidates(logits_to_probs(values, params), ids)""",
         (DECODERS, "-k", "few_candidates"),
     ),
     "NaN left behind for whoever sits there next": Mutant(
-        "models/slots.py",
+        CORE + "models/slots.py",
         "buffer[targets, :, end:] = 0",
         "buffer[targets, :, end:] *= 1",
         (DECODERS, "-k", "fails_that_task_alone"),
     ),
     "NaN left behind for whoever joins next": Mutant(
-        "models/slots.py",
+        CORE + "models/slots.py",
         "buffer[lines : lines + new, :, end:] = 0",
         "buffer[lines : lines + new, :, end:] *= 1",
         (DECODERS, "-k", "fails_that_task_alone"),
     ),
     "NaN is token 0 where the sampling is greedy": Mutant(
-        "sampling.py",
+        CORE + "sampling.py",
         "torch.where(params.greedy & ~largest_score.isnan(), one_hot, probs)",
         "torch.where(params.greedy, one_hot, probs)",
         (DECODERS, "-k", "either_side"),
@@ -348,48 +337,20 @@ MUTANTS = {
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("original")
-    shutil.copytree(
-        ROOT / "persona_judge_llm",
-        folder / "persona_judge_llm",
-        ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"),
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied(
+        tmp_path_factory.mktemp("original"),
+        ("persona_judge_llm", "tests/unit/decoding", "tests/unit/models"),
+        ("pyproject.toml", "tests/conftest.py", JUDGING),
     )
-    for name in ("pyproject.toml", "tests/conftest.py", JUDGING):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    for name in ("decoding", "models"):
-        shutil.copytree(ROOT / "tests/unit" / name, folder / "tests/unit" / name)
-    return folder
 
 
-def outcome(folder, tests):
-    """Run tests in a folder; return pytest's exit status and the end of its output."""
-    run = subprocess.run(
-        [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-        cwd=folder,
-        env={**os.environ, "LAW_SAMPLES": "20000", "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
-    return run.returncode, run.stdout[-2000:] + run.stderr[-500:]
-
-
-def test_the_unchanged_copy_passes(original):
-    status, output = outcome(original, [LAW, DECODERS, PROPOSALS, UNIFORMS, FAMILIES, JUDGING])
+def test_the_unchanged_copy_passes(original: Path) -> None:
+    everything = (LAW, DECODERS, PROPOSALS, UNIFORMS, FAMILIES, JUDGING)
+    status, output = outcome(original, everything, **SAMPLES)
     assert status == pytest.ExitCode.OK, output
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_mutant_makes_a_test_fail(original, tmp_path, name):
-    mutant = MUTANTS[name]
-    folder = tmp_path / "mutant"
-    shutil.copytree(original, folder)
-    path = folder / "persona_judge_llm" / mutant.module
-    source = path.read_text()
-    assert source.count(mutant.right) == 1, "the mutated line is gone: write the mutant anew"
-    path.write_text(source.replace(mutant.right, mutant.wrong))
-    status, output = outcome(folder, mutant.noticed_by)
-    assert status == pytest.ExitCode.TESTS_FAILED, output
+def test_a_mutant_makes_a_test_fail(original: Path, tmp_path: Path, name: str) -> None:
+    assert_noticed(original, tmp_path / "mutant", MUTANTS[name], **SAMPLES)

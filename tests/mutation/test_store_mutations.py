@@ -3,16 +3,12 @@
 As `test_mutations.py` does for the decoders.
 """
 
-import os
-import shutil
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.mutation.mutants import Mutant, assert_noticed, copied, outcome
+
 CONTRACT = "tests/contract/test_profile_stores.py"
 STORE = "tests/integration/profiles/test_sql_store.py"
 ERASE = "tests/integration/profiles/test_erase.py"
@@ -22,16 +18,6 @@ SQL = "profiles/persona_judge_profiles/"
 CORE = "persona_judge_llm/"
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One mistake: what stands in which module, what to put there, and who must notice."""
-
-    module: str
-    right: str
-    wrong: str
-    noticed_by: tuple[str, ...]
 
 
 MUTANTS = {
@@ -107,6 +93,12 @@ MUTANTS = {
         "if not isinstance(profile, Profile):",
         (SCOPES,),
     ),
+    "a forked process shares the connections of its parent": Mutant(
+        SQL + "connections.py",
+        "            engine.dispose(close=False)\n        self._by_loop = {}",
+        "            pass\n        self._by_loop = {}",
+        ("tests/integration/profiles/test_many_processes.py", "-k", "fork and postgres"),
+    ),
     "the cache serves a user who came back from an old entry": Mutant(
         SQL + "reads.py",
         "rows.read_stamp(connection, tenant, user_id) == kept.stamp",
@@ -136,31 +128,11 @@ MUTANTS = {
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("original")
-    for name in ("persona_judge_llm", "profiles", "tests/contract", "tests/integration/profiles"):
-        shutil.copytree(
-            ROOT / name,
-            folder / name,
-            ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"),
-        )
-    for name in ("pyproject.toml", "tests/conftest.py", "tests/postgres_server.py", SCOPES):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    return folder
-
-
-def outcome(folder: Path, tests: tuple[str, ...]) -> tuple[int, str]:
-    """Run tests in a folder; return pytest's exit status and the end of its output."""
-    run = subprocess.run(
-        [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'profiles'}"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
+    return copied(
+        tmp_path_factory.mktemp("original"),
+        ("persona_judge_llm", "profiles", "tests/contract", "tests/integration/profiles"),
+        ("pyproject.toml", "tests/conftest.py", "tests/postgres_server.py", SCOPES),
     )
-    return run.returncode, run.stdout[-2000:] + run.stderr[-500:]
 
 
 def test_the_unchanged_copy_passes(original: Path) -> None:
@@ -170,12 +142,4 @@ def test_the_unchanged_copy_passes(original: Path) -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_makes_a_test_fail(original: Path, tmp_path: Path, name: str) -> None:
-    mutant = MUTANTS[name]
-    folder = tmp_path / "mutant"
-    shutil.copytree(original, folder)
-    path = folder / mutant.module
-    source = path.read_text()
-    assert source.count(mutant.right) == 1, "the mutated line is gone: write the mutant anew"
-    path.write_text(source.replace(mutant.right, mutant.wrong))
-    status, output = outcome(folder, mutant.noticed_by)
-    assert status == pytest.ExitCode.TESTS_FAILED, output
+    assert_noticed(original, tmp_path / "mutant", MUTANTS[name])
