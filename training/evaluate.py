@@ -293,7 +293,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=TARGET)
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--n", type=int, default=504, help="generations a row")
-    parser.add_argument("--per-dimension", type=int, default=36)
+    parser.add_argument("--per-dimension", type=int, default=504)
     parser.add_argument("--quick", action="store_true", help="a few generations, nothing written")
     options = parser.parse_args()
     n, per_dimension = (18, 8) if options.quick else (options.n, options.per_dimension)
