@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from persona_judge_llm.constraints import Constraint
     from persona_judge_llm.engine import PersonaJudge
     from persona_judge_llm.errors import (
         ContextOverflowError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Chunk",
+    "Constraint",
     "ContextOverflowError",
     "DeadlineExceededError",
     "DecodingError",
@@ -95,6 +97,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "constraints": ("Constraint",),
     "engine": ("PersonaJudge",),
     "planning": ("PreparedCall",),
     "in_memory": ("InMemoryProfileStore",),

@@ -21,6 +21,7 @@ CALL_ARGUMENTS = (
     "persona",
     "placement",
     "tools",
+    "constraint",
     "scope",
     "timeout",
 )

@@ -39,6 +39,11 @@ class Candidates:
             return self.probs.gather(1, tokens[:, None])[:, 0]
         return (self.probs * (self.ids == tokens[:, None])).sum(1)
 
+    def top(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return each row's likeliest tokens and their probabilities, [rows, at most count]."""
+        probs, places = _pair(self.probs.topk(min(count, self.probs.shape[1]), dim=1))
+        return (places if self.ids is None else self.ids.gather(1, places)), probs
+
     def select(self, rows: Tensor) -> "Candidates":
         """Return some rows, in the order of `rows`."""
         return Candidates(self.probs[rows], None if self.ids is None else self.ids[rows])

@@ -20,16 +20,18 @@ from persona_judge_llm.arguments import (
     check_settings,
     given,
 )
+from persona_judge_llm.constraints import Constraint
 from persona_judge_llm.errors import EngineClosedError, InvalidParameterError
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.defaults import eos_token_ids, sampling_defaults
+from persona_judge_llm.models.grammars import Grammars
 from persona_judge_llm.models.huggingface import HuggingFaceModel, adapted
-from persona_judge_llm.models.loading import load
+from persona_judge_llm.models.loading import check_options, load
 from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.models.weights import WeightFormat, prepare_weights
 from persona_judge_llm.planning import Planner, PreparedCall, Settings
 from persona_judge_llm.preferences import AnyProfileStore, Preference
-from persona_judge_llm.prompts import PromptBuilder
+from persona_judge_llm.prompts import PromptBuilder, detokenizer
 from persona_judge_llm.requests import (
     Placement,
     Prompt,
@@ -133,6 +135,7 @@ class PersonaJudge:
         self.tokenizer = tokenizer
         self.profiles = profiles
         self._closed = threading.Event()
+        eos, size = eos_token_ids(model, tokenizer), self.language_model.vocab_size
         self._planner = Planner(
             PromptBuilder(tokenizer),
             profiles,
@@ -147,12 +150,13 @@ class PersonaJudge:
             ),
             sampling_defaults(model),
             self.language_model.context_window,
-            self.language_model.vocab_size,
+            size,
+            grammars=Grammars(tokenizer, size, eos) if loop == "dual" else None,
         )
         self._runner = Runner(
             self.language_model,
-            self._detokenize,
-            eos_token_ids(model, tokenizer),
+            detokenizer(tokenizer),
+            eos,
             loop,
             proposals=proposals == "auto",
             assistant=None if assistant is None else adapted(assistant, 0, "assistant"),
@@ -188,11 +192,8 @@ class PersonaJudge:
             InvalidParameterError: an unknown setting, dtype or device.
         """
         check_names("setting", settings, ENGINE_SETTINGS)
-        if load_options is not None and not isinstance(load_options, Mapping):
-            raise InvalidParameterError("load_options", type(load_options).__name__, "a mapping")
-        for name in {"model_id", "dtype", "device"} & (load_options or {}).keys():
-            raise InvalidParameterError("load_options", name, "free of what has its own argument")
-        model, tokenizer = load(model_id, dtype=dtype, device=device, **(load_options or {}))
+        options = check_options(load_options)
+        model, tokenizer = load(model_id, dtype=dtype, device=device, **options)
         return cls(model, tokenizer, weights=weights, **settings)
 
     @classmethod
@@ -237,7 +238,7 @@ class PersonaJudge:
         """Return how many tokens `text` is, without special tokens."""
         return self._planner.prompts.count_tokens(text)
 
-    def generate(
+    def generate(  # noqa: PLR0913  # each is part of a Request
         self,
         prompt: Call,
         *,
@@ -250,6 +251,7 @@ class PersonaJudge:
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        constraint: Constraint | None = None,
         scope: str | None = None,
         timeout: float | None = None,
     ) -> Generation:
@@ -267,6 +269,7 @@ class PersonaJudge:
             persona: False answers with the plain model.
             placement: see `PersonaJudge`.
             tools: OpenAI-style function schemas for the chat template.
+            constraint: what the answer is held to; with tools and None, calls to their schemas.
             scope: where the call is made; leaves out preferences of other scopes.
             timeout: seconds after which the call fails with `DeadlineExceededError`.
 
@@ -277,7 +280,7 @@ class PersonaJudge:
         call = self._prepared(prompt, given(locals()))
         return self._runner.run_one(call, self._cancelled(_never))
 
-    def stream(
+    def stream(  # noqa: PLR0913  # each is part of a Request
         self,
         prompt: Call,
         *,
@@ -290,6 +293,7 @@ class PersonaJudge:
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        constraint: Constraint | None = None,
         scope: str | None = None,
         timeout: float | None = None,
     ) -> Generator[Chunk, None, None]:
@@ -370,13 +374,6 @@ class PersonaJudge:
     def __deepcopy__(self, memo: dict[int, Any]) -> "PersonaJudge":
         """Return itself: frameworks copy what they hold, and weights exist once."""
         return self
-
-    def _detokenize(self, token_ids: list[int]) -> str:
-        # Cleaning up spaces would change text that a stream has shown already.
-        text = self.tokenizer.decode(
-            token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return str(text)
 
     def _check_open(self) -> None:
         if self._closed.is_set():

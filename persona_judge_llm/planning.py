@@ -9,12 +9,15 @@ import inspect
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from persona_judge_llm.arguments import UnknownUserPolicy
 from persona_judge_llm.awaiting import result_of
+from persona_judge_llm.constraints import Constraint
+from persona_judge_llm.decoding.constraining import Compiled
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import (
     ContextOverflowError,
@@ -26,8 +29,10 @@ from persona_judge_llm.errors import (
     UnknownUserError,
     UnsupportedModelError,
 )
+from persona_judge_llm.messages import check_messages, check_tools
+from persona_judge_llm.models.grammars import Grammars
 from persona_judge_llm.preferences import AnyProfileStore, Preference, Profile
-from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder, check_messages
+from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder
 from persona_judge_llm.requests import Placement, Request, Rule, check_turns
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 from persona_judge_llm.scope import ambient_scope, resolve_user
@@ -74,6 +79,8 @@ class PreparedCall:
     rule: Rule
     turns: tuple[int, int]
     placement: Placement
+    constraint: Compiled | None
+    """What the answer is held to, for this model's vocabulary."""
     planner: "Planner"
     """Whoever prepared it; another engine refuses it."""
 
@@ -116,6 +123,7 @@ class PreparedCall:
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             num_draft_tokens=self.num_draft_tokens,
             turns=(0, 1) if self.rule == "fixed" else self.turns,
+            constraint=self.constraint,
         )
 
 
@@ -130,6 +138,8 @@ class Planner:
         defaults: SamplingParams,
         context_window: int | None,
         vocab_size: int,
+        *,
+        grammars: Grammars | None,
     ) -> None:
         self.prompts = prompts
         self._profiles = profiles
@@ -137,6 +147,7 @@ class Planner:
         self._defaults = defaults
         self._context_window = context_window
         self._vocab_size = vocab_size
+        self._grammars = grammars
 
     def prepare(self, request: Request) -> PreparedCall:
         """Read the profile, split it, build the prompts and check that they fit.
@@ -173,6 +184,7 @@ class Planner:
         num_draft_tokens = request.num_draft_tokens or settings.num_draft_tokens
         longest = max(len(built_a.ids), len(built_b.ids) if built_b else 0)
         self._check_ids((*built_a.ids, *(built_b.ids if built_b else ())))
+        params = self._params(request.params, longest)
         return PreparedCall(
             request=request,
             user_id=user_id,
@@ -182,13 +194,31 @@ class Planner:
             built_a=built_a,
             built_b=built_b,
             prompt_tokens=len(neutral.ids),
-            params=self._params(request.params, longest),
+            params=params,
             num_draft_tokens=num_draft_tokens,
             rule=rule,
             turns=turns,
             placement=placement,
+            constraint=self._constraint(request, params),
             planner=self,
         )
+
+    def _constraint(self, request: Request, params: SamplingParams) -> Compiled | None:
+        """Return what holds the answer: what was asked for, or the syntax of the tools offered."""
+        constraint = request.constraint
+        if constraint is None and (tools := check_tools(request.tools)):
+            with suppress(InvalidParameterError):  # schemas may be of a template's own kind
+                constraint = Constraint.tool_calls(tools)
+        if constraint is None or (self._grammars is None and constraint.optional):
+            return None
+        if self._grammars is None:
+            raise InvalidParameterError("constraint", "...", "left out with loop='reference'")
+        compiled = self._grammars.compile(constraint)
+        room = params.max_new_tokens or 1
+        if compiled is not None and compiled.least_tokens > room:
+            least = f"at least {compiled.least_tokens} for this constraint"
+            raise InvalidParameterError("max_new_tokens", room, least)
+        return compiled
 
     def _check_size(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Refuse what cannot possibly fit before spending time on reading it."""

@@ -6,7 +6,7 @@ Models without a chat template, which merely continue text, get a plain one: "Sy
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -171,3 +171,16 @@ class PromptBuilder:
 def _source(template: str | dict[str, str]) -> str:
     """Return the text of a tokenizer's template, or of all its templates."""
     return template if isinstance(template, str) else "\0".join(template.values())
+
+
+def detokenizer(tokenizer: "PreTrainedTokenizerBase") -> Callable[[list[int]], str]:
+    """Return what turns token ids into text, without special tokens."""
+
+    def detokenize(token_ids: list[int]) -> str:
+        # Cleaning up spaces would change text that a stream has shown already.
+        text = tokenizer.decode(
+            token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return str(text)
+
+    return detokenize

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+from persona_judge_llm.constraints import Constraint
 from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
 from persona_judge_llm.preferences import (
     MAX_ACTIVE_PREFERENCES,
@@ -55,6 +56,8 @@ class Request:
     """Where the preferences stand: in the "system" message or in the "last" user message."""
     tools: Sequence[Mapping[str, Any]] | None = None
     """OpenAI-style function schemas, rendered by the chat template for both sides."""
+    constraint: Constraint | None = None
+    """What the answer is held to; with tools and None, calls are held to the tools' schemas."""
     scope: str | None = None
     """Where the call is made, such as "work": preferences of other scopes do not count."""
     timeout: float | None = None
@@ -74,6 +77,8 @@ class Request:
             raise InvalidParameterError("params", self.params, "a SamplingParams")
         if not isinstance(self.persona, bool):
             raise InvalidParameterError("persona", self.persona, "True or False")
+        if self.constraint is not None and not isinstance(self.constraint, Constraint):
+            raise InvalidParameterError("constraint", self.constraint, "a Constraint")
         check_timeout(self.timeout)
         if self.scope is not None:
             check_text("scope", self.scope, MAX_USER_ID_LENGTH)

@@ -50,6 +50,8 @@ class SamplingParams:
     """Strings that end the text and are not in it; one string or up to 16."""
     seed: int | None = None
     """Repeats a text; None draws a fresh one, which the result reports."""
+    top_logprobs: int = 0
+    """Report the likeliest tokens at each place, at most 20, in `TokenTrace.top_probs`."""
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -66,6 +68,9 @@ class SamplingParams:
         )
         _check_whole("max_new_tokens", self.max_new_tokens, "1 or above", low=1)
         _check_whole("seed", self.seed, f"from 0 to {MAX_SEED}", low=0, high=MAX_SEED)
+        _check_whole("top_logprobs", self.top_logprobs, "from 0 to 20", low=0, high=20)
+        if self.top_logprobs is None:
+            raise InvalidParameterError("top_logprobs", None, "a whole number from 0 to 20")
         object.__setattr__(self, "stop", _checked_stop(self.stop))
         if self.logit_bias is not None:
             object.__setattr__(self, "logit_bias", _checked_bias(self.logit_bias))

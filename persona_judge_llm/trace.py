@@ -32,7 +32,10 @@ class TokenTrace:
     draft_prob: float | None
     """Probability of the token under the draft's distribution, where there was one."""
     judge_prob: float
-    """Probability of the token under the judge's distribution, from which it was drawn."""
+    """Probability of the token under the judge's distribution, from which it was drawn; 1 where a
+    constraint put it in the place of one that left no room for the end."""
+    top_probs: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens of that distribution, as many as were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """`ChatPersonaJudge`: messages in, a message out."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -24,10 +25,12 @@ from langchain_persona_judge.chat_calls import ChatCalls
 from langchain_persona_judge.messages import to_chat
 from langchain_persona_judge.results import AnswerStream, answer
 from langchain_persona_judge.settings import Call
+from langchain_persona_judge.structured import Method, structured
 from persona_judge_llm import __version__
-from persona_judge_llm.errors import ContextOverflowError, UnsupportedModelError
+from persona_judge_llm.answer_forms import FORM, constraint_of, instruction, tool_choice_of
+from persona_judge_llm.errors import ContextOverflowError, InvalidParameterError
 from persona_judge_llm.planning import PreparedCall
-from persona_judge_llm.requests import Request
+from persona_judge_llm.requests import Prompt, Request
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.trace import Generation
 
@@ -53,8 +56,11 @@ class ChatPersonaJudge(ChatCalls):
         ```
 
     Tool calling:
-        `chat.bind_tools([...])`; the model decides whether to call one. Forcing a call, and
-        `with_structured_output`, are not available yet.
+        `chat.bind_tools([...], tool_choice="any")`; calls fit their tools' schemas, whatever the
+        model: what the syntax leaves open is decided by the user's taste, the syntax never is.
+
+    Structured output:
+        `chat.with_structured_output(Recipe)`: always fits the schema, on any model.
 
     Token usage:
         `usage_metadata` counts the conversation once; what the preferences add to each side's
@@ -72,7 +78,7 @@ class ChatPersonaJudge(ChatCalls):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     call_arguments: ClassVar[tuple[str, ...]] = (
-        *("tools", "tool_choice", "stream"),
+        *(*FORM, "model", "stream"),
         *("ls_structured_output_format", "structured_output_format"),
     )
 
@@ -136,34 +142,52 @@ class ChatPersonaJudge(ChatCalls):
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
-        tool_choice: str | None = None,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Offer tools to the model.
 
         Args:
             tools: functions, tools, pydantic classes or schemas.
-            tool_choice: None or "auto" let the model decide; "none" offers nothing.
+            tool_choice: None or "auto" let the model decide, "none" offers nothing, "any",
+                "required" or True make it call one, the name of a tool that one.
+            strict: whether schemas are written as OpenAI's strict ones; calls always fit them.
+            kwargs: bound as well, such as `parallel_tool_calls=False`.
+
+        Raises:
+            InvalidParameterError: a choice that cannot be met.
+            UnsupportedModelError: a forced call on a tokenizer that cannot be constrained.
+        """
+        schemas = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
+        constraint_of({**kwargs, **chosen}, schemas)  # now, not at the first call
+        return self.bind(tools=schemas, **chosen, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Hold answers to a schema and return them parsed; on any model, whatever its weights.
+
+        Args:
+            schema: a pydantic class, a TypedDict, a JSON Schema or an OpenAI function.
+            method: "json_schema" answers in JSON, "function_calling" by a call of a tool that has
+                the schema; "json_mode" is as the first, and any object where no schema is given.
+            include_raw: return {"raw", "parsed", "parsing_error"}; an answer that cannot be
+                parsed, such as one that a `stop` string cut off, is then no exception.
+            strict: taken for other providers' sake; answers always fit.
             kwargs: bound as well.
 
         Raises:
-            UnsupportedModelError: a forced call, which is not available yet.
+            InvalidParameterError: an unknown method or a schema that cannot be decoded by.
         """
-        _check_tool_choice(tool_choice)
-        schemas = [convert_to_openai_tool(tool) for tool in tools]
-        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
-        return self.bind(tools=schemas, **chosen, **kwargs)
-
-    def with_structured_output(self, schema: dict[str, Any] | type, **kwargs: Any) -> NoReturn:
-        """Not available yet: it takes decoding that is held to a schema.
-
-        Raises:
-            UnsupportedModelError: always.
-        """
-        raise UnsupportedModelError(
-            "with_structured_output is not available yet: this version cannot hold an answer to "
-            "a schema"
-        )
+        return structured(self, schema, method, kwargs, include_raw=include_raw, strict=strict)
 
     def read_call(
         self,
@@ -175,11 +199,23 @@ class ChatPersonaJudge(ChatCalls):
         """Sort the arguments of a call; see `PersonaJudgeSettings`.
 
         Raises:
-            UnsupportedModelError: a forced tool call.
+            InvalidParameterError: a form of answer that cannot be met, or another model's name.
         """
         call = super().read_call(arguments, config, stop, also)
-        _check_tool_choice(call.rest.get("tool_choice"))
-        return replace(call, tools=None) if call.rest.get("tool_choice") == "none" else call
+        if call.rest.get("model", self.model_name) != self.model_name:
+            raise InvalidParameterError(
+                "model", call.rest["model"], f"{self.model_name!r}: this engine has one model"
+            )
+        offered = tool_choice_of(call.rest.get("tool_choice")) != "none"
+        tools = call.tools if offered else None
+        return replace(call, tools=tools, constraint=constraint_of(call.rest, tools))
+
+    def to_request(self, prompt: Prompt, call: Call) -> Request:
+        """Return the request for one prompt of a call; see `PersonaJudgeSettings`."""
+        if told := instruction(call.rest):
+            said = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            prompt = [{"role": "system", "content": told}, *said]
+        return super().to_request(prompt, call)
 
     # --- What LangChain calls, on the copy made for the call -------------------------------------
 
@@ -190,8 +226,10 @@ class ChatPersonaJudge(ChatCalls):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call_of(messages, stop, kwargs)
-        return self._result(call, self.engine.generate(call))
+        calls = self.answers_to(self._call_of(messages, stop, kwargs))
+        if len(calls) == 1:
+            return self._result(calls, [self.engine.generate(calls[0])])
+        return self._result(calls, self.engine.generate_batch(calls))
 
     async def _agenerate(
         self,
@@ -200,8 +238,13 @@ class ChatPersonaJudge(ChatCalls):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._call_of(messages, stop, kwargs)
-        return self._result(call, await self.engine.agenerate(call))
+        calls = self.answers_to(self._call_of(messages, stop, kwargs))
+        tasks = [asyncio.ensure_future(self.engine.agenerate(call)) for call in calls]
+        try:
+            return self._result(calls, await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:  # one failed, or this call was cancelled: nobody reads the rest
+                task.cancel()
 
     def _stream(
         self,
@@ -210,8 +253,8 @@ class ChatPersonaJudge(ChatCalls):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        call = self._call_of(messages, stop, kwargs)
-        pieces = AnswerStream(self.model_name, tools=bool(call.request.tools))
+        call = self.single(self._call_of(messages, stop, kwargs))
+        pieces = AnswerStream(self.reading(tools=bool(call.request.tools)))
         with closing(self.engine.stream(call)) as chunks:
             for chunk in chunks:
                 for piece in pieces.feed(chunk):
@@ -226,8 +269,8 @@ class ChatPersonaJudge(ChatCalls):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        call = self._call_of(messages, stop, kwargs)
-        pieces = AnswerStream(self.model_name, tools=bool(call.request.tools))
+        call = self.single(self._call_of(messages, stop, kwargs))
+        pieces = AnswerStream(self.reading(tools=bool(call.request.tools)))
         async with aclosing(self.engine.astream(call)) as chunks:
             async for chunk in chunks:
                 for piece in pieces.feed(chunk):
@@ -245,14 +288,9 @@ class ChatPersonaJudge(ChatCalls):
         call = self.read_call(kwargs, None, stop)
         return self.engine.prepare(self.to_request(to_chat(messages), call))
 
-    def _result(self, call: PreparedCall, generation: Generation) -> ChatResult:
-        message = answer(generation, self.model_name, tools=bool(call.request.tools))
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-
-def _check_tool_choice(tool_choice: object) -> None:
-    if tool_choice not in (None, "auto", "none"):
-        raise UnsupportedModelError(
-            f"tool_choice={tool_choice!r} is not available yet: this version cannot force a tool "
-            "call; leave the choice to the model with None or 'auto', or use 'none'"
-        )
+    def _result(
+        self, calls: Sequence[PreparedCall], generations: Sequence[Generation]
+    ) -> ChatResult:
+        reading = self.reading(tools=bool(calls[0].request.tools))
+        messages = [answer(generation, reading) for generation in generations]
+        return ChatResult(generations=[ChatGeneration(message=m) for m in messages])

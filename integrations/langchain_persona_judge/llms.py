@@ -80,7 +80,8 @@ class PersonaJudgeLLM(LLMCalls):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        return self._result(self.engine.generate_batch(self._calls_of(prompts, stop, kwargs)))
+        calls = [c for call in self._calls_of(prompts, stop, kwargs) for c in self.answers_to(call)]
+        return self._result(self.engine.generate_batch(calls), len(prompts))
 
     async def _agenerate(
         self,
@@ -89,10 +90,10 @@ class PersonaJudgeLLM(LLMCalls):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
-        calls = self._calls_of(prompts, stop, kwargs)
+        calls = [c for call in self._calls_of(prompts, stop, kwargs) for c in self.answers_to(call)]
         tasks = [asyncio.ensure_future(self.engine.agenerate(call)) for call in calls]
         try:
-            return self._result(await asyncio.gather(*tasks))
+            return self._result(await asyncio.gather(*tasks), len(prompts))
         finally:
             for task in tasks:  # one failed, or this call was cancelled: nobody reads the rest
                 task.cancel()
@@ -105,9 +106,9 @@ class PersonaJudgeLLM(LLMCalls):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         (call,) = self._calls_of([prompt], stop, kwargs)
-        with closing(self.engine.stream(call)) as chunks:
+        with closing(self.engine.stream(self.single(call))) as chunks:
             for chunk in chunks:
-                piece = completion_chunk(chunk, self.model_name)
+                piece = completion_chunk(chunk, self.reading())
                 if run_manager:
                     run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -120,9 +121,9 @@ class PersonaJudgeLLM(LLMCalls):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         (call,) = self._calls_of([prompt], stop, kwargs)
-        async with aclosing(self.engine.astream(call)) as chunks:
+        async with aclosing(self.engine.astream(self.single(call))) as chunks:
             async for chunk in chunks:
-                piece = completion_chunk(chunk, self.model_name)
+                piece = completion_chunk(chunk, self.reading())
                 if run_manager:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -139,13 +140,18 @@ class PersonaJudgeLLM(LLMCalls):
             waiting[prepared.request.prompt].append(prepared)
         return [waiting[prompt].popleft() for prompt in prompts]
 
-    def _result(self, answers: Sequence[Answer]) -> LLMResult:
-        prompt_tokens = sum(a.usage.prompt_tokens for a in answers)
+    def _result(self, answers: Sequence[Answer], prompts: int) -> LLMResult:
+        reading = self.reading()
+        each = len(answers) // (prompts or 1)
+        prompt_tokens = sum(a.usage.prompt_tokens for a in answers[:: each or 1])
         completion_tokens = sum(a.usage.completion_tokens for a in answers)
         return LLMResult(
             generations=[
-                [Generation(text=a.text, generation_info=completion_info(a, self.model_name))]
-                for a in answers
+                [
+                    Generation(text=a.text, generation_info=completion_info(a, reading))
+                    for a in answers[first : first + each]
+                ]
+                for first in range(0, len(answers), each or 1)
             ],
             llm_output={
                 "model_name": self.model_name,

@@ -1,7 +1,9 @@
 """What the engine returns, in LangChain's words."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +16,17 @@ from persona_judge_llm.tool_calls import parse_tool_calls, shown_length
 from persona_judge_llm.trace import Chunk, Generation
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How generations are read."""
+
+    model_name: str
+    tools: bool = False
+    """Whether tools were offered, so that calls of them are looked for."""
+    decode: Callable[[list[int]], str] | None = None
+    """Returns the text of tokens, where their log probabilities are asked for."""
+
+
 def usage_metadata(generation: Generation) -> UsageMetadata:
     """Return the tokens of a call; the conversation is counted once, without preferences."""
     return UsageMetadata(
@@ -23,11 +36,12 @@ def usage_metadata(generation: Generation) -> UsageMetadata:
     )
 
 
-def response_metadata(generation: Generation, model_name: str) -> dict[str, Any]:
+def response_metadata(generation: Generation, reading: Reading) -> dict[str, Any]:
     """Return what happened in a call, without anything personal."""
     usage = generation.usage
+    logprobs = {"logprobs": _logprobs(generation, reading.decode)} if reading.decode else {}
     return {
-        "model_name": model_name,
+        "model_name": reading.model_name,
         "finish_reason": generation.finish_reason,
         "stop_sequence": generation.stop_sequence,
         "acceptance_rate": generation.acceptance_rate,
@@ -39,37 +53,52 @@ def response_metadata(generation: Generation, model_name: str) -> dict[str, Any]
             "forward_passes": usage.forward_passes,
             "seed": generation.seed,
         },
+        **logprobs,
     }
 
 
-def completion_info(generation: Generation, model_name: str) -> dict[str, Any]:
+def _logprobs(generation: Generation, decode: Callable[[list[int]], str]) -> dict[str, Any]:
+    """Return log probabilities in the judge's distributions, in the form of OpenAI's API."""
+
+    def told(token: int, prob: float) -> dict[str, Any]:
+        text = decode([token])
+        whole = "\ufffd" not in text  # else some bytes of a character
+        raw = list(text.encode()) if whole else None
+        return {"token": text, "logprob": math.log(prob), "bytes": raw}
+
+    return {
+        "content": [
+            {
+                **told(t.token_id, t.judge_prob),
+                "top_logprobs": [told(token, prob) for token, prob in t.top_probs],
+            }
+            for t in generation.trace
+        ]
+    }
+
+
+def completion_info(generation: Generation, reading: Reading) -> dict[str, Any]:
     """Return the `generation_info` of a completed string."""
     return {
-        **response_metadata(generation, model_name),
+        **response_metadata(generation, reading),
         "usage_metadata": dict(usage_metadata(generation)),
     }
 
 
-def completion_chunk(chunk: Chunk, model_name: str) -> GenerationChunk:
+def completion_chunk(chunk: Chunk, reading: Reading) -> GenerationChunk:
     """Return a piece of a string; the last one says what happened."""
-    info = completion_info(chunk.generation, model_name) if chunk.generation else None
+    info = completion_info(chunk.generation, reading) if chunk.generation else None
     return GenerationChunk(text=chunk.text, generation_info=info)
 
 
-def answer(generation: Generation, model_name: str, *, tools: bool) -> AIMessage:
-    """Return an answer as a message.
-
-    Args:
-        generation: what the engine returned.
-        model_name: for the metadata.
-        tools: whether tools were offered, so that calls of them are looked for.
-    """
+def answer(generation: Generation, reading: Reading) -> AIMessage:
+    """Return an answer as a message."""
     message = AIMessage(
         content=generation.text,
         usage_metadata=usage_metadata(generation),
-        response_metadata=response_metadata(generation, model_name),
+        response_metadata=response_metadata(generation, reading),
     )
-    if tools:
+    if reading.tools:
         parsed = parse_tool_calls(generation.text)
         message.content = parsed.content
         message.tool_calls = [
@@ -88,9 +117,8 @@ class AnswerStream:
     With tools, what is or may become a call is held back until the answer is complete.
     """
 
-    def __init__(self, model_name: str, *, tools: bool) -> None:
-        self._model_name = model_name
-        self._tools = tools
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._text = ""
         self._shown = 0
 
@@ -99,7 +127,7 @@ class AnswerStream:
         self._text += chunk.text
         if chunk.generation is not None:
             return [ChatGenerationChunk(message=m) for m in self._last(chunk.generation)]
-        shown = shown_length(self._text) if self._tools else len(self._text)
+        shown = shown_length(self._text) if self._reading.tools else len(self._text)
         delta = self._text[self._shown : shown]
         if not delta:
             return []
@@ -107,7 +135,7 @@ class AnswerStream:
         return [ChatGenerationChunk(message=AIMessageChunk(content=delta))]
 
     def _last(self, generation: Generation) -> Iterator[AIMessageChunk]:
-        whole = answer(generation, self._model_name, tools=self._tools)
+        whole = answer(generation, self._reading)
         rest = whole.text[self._shown :]
         if calls := [*whole.tool_calls, *whole.invalid_tool_calls]:
             if rest:

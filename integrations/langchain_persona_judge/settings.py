@@ -1,7 +1,7 @@
 """What both models have in common: their fields, and how a call becomes a `Request`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from uuid import uuid4
@@ -10,18 +10,21 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
+from langchain_persona_judge.results import Reading
 from langchain_persona_judge.users import name_user
+from persona_judge_llm.constraints import Constraint
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.preferences import AnyProfileStore, check_user_id
 from persona_judge_llm.requests import Placement, Prompt, Request, Rule
-from persona_judge_llm.sampling import SamplingParams
+from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 
 SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
-DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement")
-FIELDS: Final = (*SAMPLING, *DECODING, "max_tokens", "stop")
+DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement", "timeout")
+FIELDS: Final = (*SAMPLING, *DECODING, "max_tokens", "stop", "n", "logprobs", "top_logprobs")
 WHOSE: Final = ("user_id", "preferences", "persona")
+MAX_ANSWERS: Final = 128
 RUN: Final = ("tags", "metadata", "run_name", "run_id")
 """What LangChain's `invoke` takes out of the config and hands to `generate`; only that takes it."""
 
@@ -37,6 +40,7 @@ class Call:
     rest: dict[str, Any]
     """What is LangChain's."""
     tools: Sequence[Mapping[str, Any]] | None
+    constraint: Constraint | None = None
 
 
 class PersonaJudgeSettings(BaseModel):
@@ -63,6 +67,14 @@ class PersonaJudgeSettings(BaseModel):
     num_draft_tokens: int | None = None
     turns: tuple[int, int] | None = None
     placement: Placement | None = None
+    timeout: float | None = None
+    """Seconds after which a call fails with `DeadlineExceededError`."""
+    logprobs: bool | None = None
+    """Whether to report each token's log probability in the judge's distribution."""
+    top_logprobs: int | None = None
+    """How many of the likeliest tokens to report beside it, at most 20."""
+    n: int | None = None
+    """Answers to each prompt; more than one cannot be streamed."""
     bound_user: str | None = Field(default=None, exclude=True, repr=False)
     """The user of this copy; `with_user` sets it. Calls that name a user override it."""
 
@@ -197,16 +209,21 @@ class PersonaJudgeSettings(BaseModel):
         """
         chosen = {name: getattr(self, name) for name in FIELDS}
         chosen.update(call.settings)
+        check_n(chosen["n"])
+        if chosen["top_logprobs"] and not chosen["logprobs"]:
+            raise InvalidParameterError("logprobs", chosen["logprobs"], "True with top_logprobs")
         return Request(
             prompt,
             params=SamplingParams(
                 max_new_tokens=chosen["max_tokens"],
+                top_logprobs=chosen["top_logprobs"] or 0,
                 **{name: chosen[name] for name in SAMPLING},
                 stop=chosen["stop"] or (),
             ),
             **{name: chosen[name] for name in DECODING},
             **call.whose,
             tools=call.tools,
+            constraint=call.constraint,
         )
 
     def for_calls(self, settings: Mapping[str, Any], prepared: Sequence[PreparedCall]) -> Self:
@@ -218,3 +235,39 @@ class PersonaJudgeSettings(BaseModel):
         # never used again.
         copy._fingerprint = found.pop() if len(found) == 1 else uuid4().hex  # noqa: SLF001
         return copy
+
+    def reading(self, *, tools: bool = False) -> Reading:
+        """Return how answers are read.
+
+        Args:
+            tools: whether tools were offered.
+        """
+        decode = self.engine.tokenizer.decode
+        told = (lambda ids: str(decode(ids))) if self.logprobs else None
+        return Reading(self.model_name, tools, told)
+
+    def answers_to(self, call: PreparedCall) -> list[PreparedCall]:
+        """Return the `n` calls that one prompt stands for; a seed's answers differ, repeatably."""
+        seed, count = call.params.seed, self.n or 1
+        if count == 1:
+            return [call]
+        seeds = [None if seed is None else (seed + i) % MAX_SEED for i in range(count)]
+        return [replace(call, params=replace(call.params, seed=s)) for s in seeds]
+
+    def single(self, call: PreparedCall) -> PreparedCall:
+        """Return the call, if it asks for one answer only.
+
+        Raises:
+            InvalidParameterError: it asks for more, which a stream has no place for.
+        """
+        if (self.n or 1) > 1:
+            raise InvalidParameterError("n", self.n, "1 where the answer is streamed")
+        return call
+
+
+def check_n(n: object) -> None:
+    """Refuse anything but 1 to `MAX_ANSWERS`, or None."""
+    if n is not None and (
+        isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_ANSWERS
+    ):
+        raise InvalidParameterError("n", n, f"a whole number from 1 to {MAX_ANSWERS}")

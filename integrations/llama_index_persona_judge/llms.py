@@ -27,6 +27,7 @@ from llama_index_persona_judge.responses import (
     chat_response,
     completion_response,
 )
+from llama_index_persona_judge.structured import StructuredPrediction
 from llama_index_persona_judge.tools import ToolCallingLLM
 from persona_judge_llm.bundled import NAME as BUNDLED_NAME
 from persona_judge_llm.engine import PersonaJudge
@@ -35,7 +36,7 @@ from persona_judge_llm.preferences import AnyProfileStore, check_user_id
 from persona_judge_llm.requests import Placement, Prompt, Rule
 
 
-class PersonaJudgeLLM(CustomLLM, ToolCallingLLM):
+class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
     """A LlamaIndex LLM that answers each user in that user's own taste.
 
     The user of a call is, in this order: its `user_id=`, the user of the copy that `with_user()`

@@ -1,9 +1,10 @@
 """From keyword arguments of a call to the engine's `Request`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
+from persona_judge_llm.answer_forms import constraint_of, tool_choice_of
+from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.requests import (
     Prompt,
     Request,
@@ -21,7 +22,9 @@ SETTINGS: Final = ("max_tokens", *SAMPLING, *DECODING)
 """Fields of the LLM that a call may override."""
 PERSONAL: Final = frozenset({"user_id", "preferences"})
 """What no event, span or callback may see."""
-_TOOLS: Final = ("tools", "tool_choice", "tool_required")
+_FORM: Final = (
+    *("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format"),
+)
 # For providers behind HTTP; LlamaIndex's DocumentContextExtractor passes them to every LLM.
 _IGNORED: Final = ("extra_headers",)
 _KNOWN: Final = (
@@ -30,7 +33,7 @@ _KNOWN: Final = (
     "max_new_tokens",
     "logit_bias",
     *SETTINGS,
-    *_TOOLS,
+    *_FORM,
 )
 
 
@@ -58,13 +61,16 @@ def to_request(
     user_id, neutral = given.get("user_id"), False
     if "preferences" not in given:
         user_id, neutral = resolve_user(user_id, bound_user)
+    form = _form(given)
+    tools = form["tools"]
     return Request(
         prompt,
         user_id=user_id,
         preferences=given.get("preferences"),
         params=sampling_params({**settings, **given}, _max_tokens(given)),
         persona=False if neutral else given.get("persona", True),
-        tools=_tools(given),
+        tools=tools,
+        constraint=constraint_of(form, tools),
         **{name: given.get(name, settings.get(name)) for name in DECODING},
     )
 
@@ -98,12 +104,14 @@ def _max_tokens(given: Mapping[str, Any]) -> int | None:
     return limit
 
 
-def _tools(given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
-    choice = given.get("tool_choice", "auto")
-    if given.get("tool_required") or choice not in ("auto", "none"):
-        raise UnsupportedModelError(
-            "the model may call tools but cannot be made to: leave out tool_required and any "
-            "tool_choice but 'auto' and 'none'; for structured prediction construct the LLM with "
-            "pydantic_program_mode='llm'"
-        )
-    return None if choice == "none" else given.get("tools") or None
+def _form(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what form the answer has, in the words of `answer_forms`."""
+    choice = tool_choice_of(given.get("tool_choice"))
+    if given.get("tool_required") and choice == "auto":
+        choice = "any"
+    return {
+        "tools": None if choice == "none" else given.get("tools") or None,
+        "tool_choice": choice,
+        "parallel_tool_calls": given.get("allow_parallel_tool_calls"),
+        "response_format": given.get("response_format"),
+    }

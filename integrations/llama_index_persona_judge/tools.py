@@ -31,9 +31,11 @@ class ToolCallingLLM(FunctionCallingLLM):
         messages = [*(chat_history or ()), *([user_msg] if user_msg else ())]
         # The limit of some providers on the length of descriptions is not ours.
         schemas = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
-        # Said only where it is asked for: the call refuses it and tells what to do instead.
-        required = {"tool_required": True} if tool_required else {}
-        return {"messages": messages, "tools": schemas, **required, **kwargs}
+        form = {
+            "tool_required": tool_required,
+            "allow_parallel_tool_calls": allow_parallel_tool_calls,
+        }
+        return {"messages": messages, "tools": schemas, **form, **kwargs}
 
     def _validate_chat_with_tools_response(
         self,

@@ -73,6 +73,7 @@ class Answer:
                     judged_by=judge,
                     draft_prob=token.draft_prob,
                     judge_prob=token.judge_prob,
+                    top_probs=token.top_probs,
                 )
             )
         return tuple(trace)

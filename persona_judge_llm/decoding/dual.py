@@ -121,7 +121,8 @@ class DualDecoding:
         """Return [tasks, guesses], -1 where there is none; None if none are worth their cost."""
         seats = self._seats
         proposers = [self._proposers[index] for index in seats.indices]
-        able = [p.can_guess for p in proposers]
+        free = [task.constraint is None for task in seats.tasks]
+        able = [can and p.can_guess for p, can in zip(proposers, free, strict=True)]
         if not any(able):
             return None
         rates = [p.hit_rate if can else 0.0 for p, can in zip(proposers, able, strict=True)]
@@ -136,7 +137,7 @@ class DualDecoding:
             count = min(count, window - longest)
         if count < 1:
             return None
-        found = [p.propose(count) for p in proposers]
+        found = [p.propose(count) if can else [] for p, can in zip(proposers, free, strict=True)]
         rows = [[*guess, *[-1] * (count - len(guess))] for guess in found]
         return torch.tensor(rows, device=self._model.device)
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from persona_judge_llm.candidates import candidates
+from persona_judge_llm.decoding.constraining import Followings
 from persona_judge_llm.decoding.tasks import (
     NOT_SAMPLEABLE,
     DecodedToken,
@@ -14,11 +15,11 @@ from persona_judge_llm.decoding.tasks import (
     tokens_seen,
 )
 from persona_judge_llm.decoding.uniforms import Uniforms
-from persona_judge_llm.errors import NumericalError
+from persona_judge_llm.errors import NumericalError, PersonaJudgeError
 from persona_judge_llm.judging import judge_step, judged_by_b
 from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.sampling import RowParams
-from persona_judge_llm.trace import Outcome
+from persona_judge_llm.trace import Outcome, Side
 
 
 @dataclass(slots=True)
@@ -69,7 +70,14 @@ class Seats:
         self._vocab_size = model.vocab_size
         self._windows = _Windows.of(tasks, self._device)
         self._uniforms = Uniforms([t.seed for t in tasks], self._device)
+        self._followings = Followings(
+            [
+                t.constraint.follow(t.params.max_new_tokens or 1) if t.constraint else None
+                for t in tasks
+            ]
+        )
         self._seat_rows()
+        self._tops: list[tuple[list[list[int]], list[list[float]]]] = []
         self._params = RowParams.of(
             [tasks[i].params for i in self.row_task], model.vocab_size, self._device
         )
@@ -94,19 +102,22 @@ class Seats:
 
     def verdicts(
         self, logits: Tensor, guesses: Tensor | None = None
-    ) -> list[list[DecodedToken] | NumericalError]:
+    ) -> list[list[DecodedToken] | PersonaJudgeError]:
         """Draw each task's next tokens: one, and more while the guesses are what was drawn.
 
         Args:
             logits: [rows, places, vocab] behind each row's text, and behind each guess.
-            guesses: [tasks, places - 1], -1 where there is none.
+            guesses: [tasks, places - 1], -1 where there is none, as for texts held to a grammar.
         """
         places = logits.shape[1]
         uniforms = self._uniforms.peek(2 * places)
         alive = torch.ones(len(self.tasks), dtype=torch.bool, device=self._device)
-        facts = []
+        facts, self._tops = [], []
         for place in range(places):
-            facts.append(self._verdict(logits[:, place], uniforms[:, 2 * place :], alive))
+            followings = self._followings if place == 0 else Followings(())
+            facts.append(
+                self._verdict(logits[:, place], uniforms[:, 2 * place :], alive, followings)
+            )
             if guesses is None or place == places - 1:
                 break
             alive = alive & (self.last == guesses[:, place])
@@ -116,46 +127,76 @@ class Seats:
         self._uniforms.advance([2 * count for count, _ in decoded])
         return [tokens for _, tokens in decoded]
 
-    def _verdict(self, logits: Tensor, uniforms: Tensor, alive: Tensor) -> Tensor:
+    def _verdict(
+        self, logits: Tensor, uniforms: Tensor, alive: Tensor, followings: Followings
+    ) -> Tensor:
         """Draw one token for the tasks that are `alive`; return [tasks, facts]."""
         windows = self._windows
+        if followings:
+            allowed = followings.mask(self._vocab_size, self._device)
+            logits = logits.masked_fill(~self.to_rows(allowed), -torch.inf)
         distributions = candidates(logits, self._params, self._seen)
         b_judges = judged_by_b(windows.number, windows.turns)
+        judge = distributions.select(torch.where(b_judges, self._row_b, self._row_a))
         drawn = judge_step(
             draft=distributions.select(torch.where(b_judges, self._row_a, self._row_b)),
-            judge=distributions.select(torch.where(b_judges, self._row_b, self._row_a)),
+            judge=judge,
             token_uniforms=uniforms[:, 0],
             accept_uniforms=uniforms[:, 1],
         )
+        if most := max((t.params.top_logprobs for t in self.tasks), default=0):
+            ids, probs = judge.top(most)
+            self._tops.append((ids.tolist(), probs.tolist()))
+        token, draft_prob, judge_prob = drawn.token, drawn.draft_prob, drawn.judge_prob
+        if followings:
+            token = torch.tensor(followings.commit(token.tolist()), device=self._device)
+            # NaN stays what it is.
+            replaced = (token != drawn.token) & (judge_prob > 0)
+            draft_prob = draft_prob.masked_fill(replaced, 1.0)
+            judge_prob = judge_prob.masked_fill(replaced, 1.0)
         bonus = windows.drafted == windows.length
         windows.advance(bonus | ~drawn.accepted, alive)
-        self.last = torch.where(alive, drawn.token, self.last)
+        self.last = torch.where(alive, token, self.last)
         if self._seen is not None:
             rows = torch.arange(len(self.row_task), device=self._device)
             self._seen[rows, self.last[self._row_task]] = True
         facts = (
-            drawn.token,
+            token,
             bonus,
             drawn.accepted,
             b_judges,
-            drawn.draft_prob,
-            drawn.judge_prob,
+            draft_prob,
+            judge_prob,
             alive,
         )
         return torch.stack([fact.to(uniforms.dtype) for fact in facts], dim=1)
 
     def _decoded(
         self, facts: list[list[list[float]]]
-    ) -> list[tuple[int, list[DecodedToken] | NumericalError]]:
+    ) -> list[tuple[int, list[DecodedToken] | PersonaJudgeError]]:
         """Return how many tokens each task drew, and the tokens."""
-        decoded: list[tuple[int, list[DecodedToken] | NumericalError]] = []
-        for task, rows in zip(self.tasks, facts, strict=True):
+        decoded: list[tuple[int, list[DecodedToken] | PersonaJudgeError]] = []
+        for place, (task, rows) in enumerate(zip(self.tasks, facts, strict=True)):
             drawn = [row for row in rows if row[-1]]
-            if all(draft_prob >= 0 and judge_prob > 0 for *_, draft_prob, judge_prob, _ in drawn):
-                decoded.append((len(drawn), [_token(task, *row[:6]) for row in drawn]))
+            if place in self._followings.failed:
+                decoded.append((len(drawn), self._followings.failed[place]))
+            elif all(draft_prob >= 0 and judge_prob > 0 for *_, draft_prob, judge_prob, _ in drawn):
+                tokens = [
+                    _token(task, row, self._top(place, step)) for step, row in enumerate(drawn)
+                ]
+                decoded.append((len(drawn), tokens))
             else:
                 decoded.append((len(drawn), NumericalError(NOT_SAMPLEABLE)))
         return decoded
+
+    def _top(self, place: int, step: int) -> tuple[tuple[int, float], ...]:
+        """Return the likeliest tokens that a task asked for, at one step of a pass."""
+        count = self.tasks[place].params.top_logprobs
+        if not count:
+            return ()
+        ids, probs = self._tops[step]
+        found = zip(ids[place][:count], probs[place][:count], strict=True)
+        return tuple((token, prob) for token, prob in found if prob > 0)
 
     def keep(self, places: Sequence[int]) -> None:
         """Keep only these tasks, in this order."""
@@ -166,6 +207,7 @@ class Seats:
         self.last = self.last[kept]
         self._windows.keep(kept)
         self._uniforms.keep(places)
+        self._followings.keep(places)
         self._seen = None if self._seen is None else self._seen[rows]
         self._seat_rows()
         # Made anew, for what only others asked for costs time.
@@ -184,6 +226,7 @@ class Seats:
         self.last = torch.cat([self.last, other.last])
         self._windows.join(other._windows)  # noqa: SLF001
         self._uniforms.join(other._uniforms)  # noqa: SLF001
+        self._followings.join(other._followings)  # noqa: SLF001
         self._params = RowParams.join([self._params, other._params])  # noqa: SLF001
         self._seat_rows()
 
@@ -208,16 +251,12 @@ class Seats:
         self._row_task = torch.tensor(self.row_task, dtype=torch.long, device=self._device)
 
 
-def _token(  # noqa: PLR0917  # the columns of one row of facts
-    task: DecodeTask,
-    token: float,
-    bonus: float,
-    accepted: float,
-    b_judges: float,
-    draft_prob: float,
-    judge_prob: float,
+def _token(
+    task: DecodeTask, facts: Sequence[float], top: tuple[tuple[int, float], ...]
 ) -> DecodedToken:
+    token, bonus, accepted, b_judges, draft_prob, judge_prob, _ = facts
     if task.prompt_b is None:
-        return DecodedToken(int(token), "sampled", None, None, judge_prob)
+        return DecodedToken(int(token), "sampled", None, None, judge_prob, top)
     outcome: Outcome = "bonus" if bonus else "accepted" if accepted else "recovered"
-    return DecodedToken(int(token), outcome, "B" if b_judges else "A", draft_prob, judge_prob)
+    side: Side = "B" if b_judges else "A"
+    return DecodedToken(int(token), outcome, side, draft_prob, judge_prob, top)

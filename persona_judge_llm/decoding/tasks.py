@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from persona_judge_llm.decoding.constraining import Compiled
 from persona_judge_llm.errors import PersonaJudgeError
 from persona_judge_llm.sampling import RowParams, SamplingParams
 from persona_judge_llm.trace import Outcome, Side
@@ -28,6 +29,8 @@ class DecodeTask:
     num_draft_tokens: int
     turns: tuple[int, int]
     """Windows judged by A and by B in each round; (0, 1) for `rule="fixed"`."""
+    constraint: Compiled | None = None
+    """What the text is held to."""
 
     @property
     def prompts(self) -> tuple[tuple[int, ...], ...]:
@@ -44,6 +47,7 @@ class DecodedToken:
     judged_by: Side | None
     draft_prob: float | None
     judge_prob: float
+    top_probs: tuple[tuple[int, float], ...] = ()
 
 
 class Decoding(Protocol):

@@ -24,6 +24,19 @@ _PLACING = {"device_map", "max_memory", "quantization_config"}
 _OF_THE_MODEL = _PLACING | {"attn_implementation"}
 
 
+def check_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return `load_options` as they are, or none.
+
+    Raises:
+        InvalidParameterError: no mapping, or with what has an argument of its own.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise InvalidParameterError("load_options", type(options).__name__, "a mapping")
+    for name in {"model_id", "dtype", "device"} & (options or {}).keys():
+        raise InvalidParameterError("load_options", name, "free of what has its own argument")
+    return options or {}
+
+
 def load(
     model_id: str | Path,
     *,

@@ -1,0 +1,210 @@
+"""What an answer is held to: a schema, a choice, a pattern, or the syntax of tool calls.
+
+A constraint is a grammar in Lark's notation as llguidance reads it, and nothing else; it is
+compiled for a model's vocabulary in `models.grammars`.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
+from persona_judge_llm.tool_calls import CLOSE, OPEN
+
+ToolChoice: TypeAlias = Literal["auto", "any"] | str
+""""auto": the model may call tools; "any": it must; or the name of the tool it must call."""
+
+# How chat models write JSON; no other white space, which a model might go on with for ever.
+_WRITTEN: Final = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+# Formats that can be decoded; all others only describe, as JSON Schema has it.
+_FORMATS: Final = frozenset(
+    {
+        *("date-time", "time", "date", "duration", "email", "hostname"),
+        *("ipv4", "ipv6", "uuid", "uri", "unknown"),
+    }
+)
+_APPLICATORS: Final = frozenset(
+    {
+        *("additionalProperties", "allOf", "anyOf", "else", "if", "not", "oneOf"),
+        *("patternProperties", "then", "unevaluatedProperties", "$ref"),
+    }
+)
+_LARGEST: Final = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer is held to, whoever drafts and whoever judges; make one by its class methods.
+
+    Both sides' distributions lose the tokens that cannot go on; the rule of Persona-judge then
+    decides among the others. An answer always ends by itself: where `max_new_tokens` draws near,
+    tokens that would not leave room for a valid end give way to the shortest one.
+    """
+
+    grammar: str
+    """In Lark's notation, as llguidance reads it; `tag_rules` come on top."""
+    optional: bool = False
+    """Whether the call goes on unconstrained where model or schema cannot be constrained."""
+
+    @classmethod
+    def json_schema(cls, schema: Mapping[str, Any]) -> "Constraint":
+        """One JSON value that fits the schema, on one line.
+
+        Objects that list their properties get no others, unless the schema asks for some.
+
+        Raises:
+            InvalidParameterError: not a JSON Schema.
+        """
+        return cls(f"start: {_json(schema, 'schema')}")
+
+    @classmethod
+    def json_object(cls) -> "Constraint":
+        """Any JSON object."""
+        return cls.json_schema({"type": "object"})
+
+    @classmethod
+    def choice(cls, options: Sequence[str]) -> "Constraint":
+        """One of some texts."""
+        texts = isinstance(options, Sequence) and not isinstance(options, str)
+        if not texts or not options or not all(isinstance(o, str) and o for o in options):
+            raise InvalidParameterError("options", options, "a list of texts")
+        return cls(f"start: {' | '.join(json.dumps(option) for option in options)}")
+
+    @classmethod
+    def tool_calls(
+        cls,
+        tools: Sequence[Mapping[str, Any]],
+        choice: ToolChoice = "auto",
+        *,
+        parallel: bool = True,
+        answer: Mapping[str, Any] | None = None,
+    ) -> "Constraint":
+        """Calls of these tools whose arguments fit their schemas.
+
+        Args:
+            tools: OpenAI-style function schemas, as in `Request.tools`.
+            choice: "auto": text, with calls wherever the model begins one; "any": calls alone, at
+                least one; or the name of the tool that is called.
+            parallel: whether there may be more than one call.
+            answer: the JSON Schema of what "auto" allows in place of calls, instead of text.
+
+        Raises:
+            InvalidPromptError: no tools, or one that is none.
+            InvalidParameterError: a choice that is not there, or arguments without a schema.
+        """
+        functions = [_function(tool) for tool in tools]
+        names = [function["name"] for function in functions]
+        if not functions:
+            raise InvalidPromptError("tools", "an empty list", "at least one tool")
+        if choice not in ("auto", "any"):
+            if choice not in names:
+                raise InvalidParameterError("tool_choice", choice, f"'auto', 'any' or in {names}")
+            functions = [functions[names.index(choice)]]
+        text = choice == "auto" and answer is None
+        start = (_TEXT_AND_CALLS if text else _CALLS)[parallel]
+        if choice == "auto" and answer is not None:
+            start += f" | answer\nanswer: {_json(answer, 'answer')}"
+        rules = [start, 'rest: "\\n"? body "\\n"? tag_close']
+        rules.append("body: " + " | ".join(f"body_{n}" for n in range(len(functions))))
+        for number, function in enumerate(functions):
+            begin = json.dumps(f'{{"name": {json.dumps(function["name"])}, "arguments": ')
+            arguments = _json(function.get("parameters") or {}, "tools", type="object")
+            rules.append(f'body_{number}: {begin} {arguments} "}}"')
+        return cls("\n".join(rules), optional=text)
+
+
+# By whether there may be several calls.
+_TEXT_AND_CALLS: Final = ("start: text | text_open rest", "start: (text_open rest)* text")
+_CALLS: Final = ("start: tag_open rest", 'start: tag_open rest ("\\n"? tag_open rest)*')
+_TAG_RULES: Final = r"""
+text: TEXT
+TEXT: /(.|\n)*/
+written[lazy]: TEXT OPEN
+text_open: written%(text_token)s
+tag_open: OPEN%(open_token)s
+tag_close: CLOSE%(close_token)s
+"""
+
+
+def tag_rules(tokens: Collection[str]) -> str:
+    """Return the rules of text and tags that the grammars of tool calls name.
+
+    Args:
+        tokens: texts that are tokens of their own, which no string in a grammar matches.
+    """
+    opens, closes = OPEN in tokens, CLOSE in tokens
+    rules = _TAG_RULES.replace("OPEN", json.dumps(OPEN)).replace("CLOSE", json.dumps(CLOSE))
+    return rules % {
+        "text_token": f" | TEXT {OPEN}" if opens else "",
+        "open_token": f" | {OPEN}" if opens else "",
+        "close_token": f" | {CLOSE}" if closes else "",
+    }
+
+
+def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(name, str) or not name:
+        raise InvalidPromptError("tools", type(tool).__name__, "function schemas with a name")
+    return function
+
+
+def _json(schema: object, name: str, **defaults: str) -> str:
+    """Return the part of a grammar that matches one JSON value of a schema.
+
+    Args:
+        schema: in JSON Schema's words.
+        name: what an error calls it.
+        defaults: keywords for a schema that lacks them.
+
+    Raises:
+        InvalidParameterError: not a JSON Schema.
+    """
+    if not isinstance(schema, Mapping):
+        raise InvalidParameterError(name, type(schema).__name__, "a JSON Schema, as a mapping")
+    try:
+        # Copied by way of JSON, which also refuses what no schema can hold.
+        closed = _closed(json.loads(json.dumps({**defaults, **schema})))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidParameterError(name, type(error).__name__, "a JSON Schema") from error
+    return f"%json {json.dumps({**closed, 'x-guidance': _WRITTEN})}"
+
+
+def _closed(schema: Any) -> Any:  # noqa: ANN401
+    """Give objects no properties but those listed, where the schema leaves that open."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("format") not in _FORMATS:
+        schema.pop("format", None)
+    _bound(schema)
+    lists = isinstance(schema.get("properties"), dict)
+    for key in ("properties", "$defs", "definitions"):
+        if isinstance(members := schema.get(key), dict):
+            schema[key] = {name: _closed(member) for name, member in members.items()}
+    # What is combined with other schemas of one object is left as it is: closed parts exclude
+    # each other's properties.
+    inner = ("items", "prefixItems", *(() if lists else ("anyOf", "oneOf")))
+    for key in inner:
+        if key in schema:
+            schema[key] = _closed(schema[key])
+    if lists and not _APPLICATORS & schema.keys():
+        schema["additionalProperties"] = False
+    return schema
+
+
+def _bound(schema: dict[str, Any]) -> None:
+    """Keep numbers without bounds to those that every reader of JSON can hold."""
+    kind = schema.get("type")
+    if not {"integer", "number"} & set(kind if isinstance(kind, list) else [kind]):
+        return
+    bounds = [schema.get(name) for name in ("minimum", "exclusiveMinimum")]
+    least = [bound for bound in bounds if bound is not None]
+    bounds = [schema.get(name) for name in ("maximum", "exclusiveMaximum")]
+    most = [bound for bound in bounds if bound is not None]
+    if not most and all(bound < _LARGEST for bound in least):
+        schema["maximum"] = _LARGEST
+    if not least and all(bound > -_LARGEST for bound in most):
+        schema["minimum"] = -_LARGEST
