@@ -43,9 +43,12 @@ class Constraint:
     """
 
     grammar: str
-    """In Lark's notation, as llguidance reads it; `tag_rules` come on top."""
+    """In Lark's notation, as llguidance reads it."""
     optional: bool = False
-    """Whether the call goes on unconstrained where model or schema cannot be constrained."""
+    """Whether the text is free at its end, so that it may be cut off like any other, and the call
+    goes on unconstrained where model or schema cannot be constrained."""
+    tags: bool = False
+    """Whether the grammar names the rules of `tag_rules`."""
 
     @classmethod
     def json_schema(cls, schema: Mapping[str, Any]) -> "Constraint":
@@ -111,7 +114,7 @@ class Constraint:
             begin = json.dumps(f'{{"name": {json.dumps(function["name"])}, "arguments": ')
             arguments = _json(function.get("parameters") or {}, "tools", type="object")
             rules.append(f'body_{number}: {begin} {arguments} "}}"')
-        return cls("\n".join(rules), optional=text)
+        return cls("\n".join(rules), optional=text, tags=True)
 
 
 # By whether there may be several calls.

@@ -48,10 +48,6 @@ from persona_judge_llm.trace import Chunk, Generation
 Call: TypeAlias = "Prompt | Request | PreparedCall"
 
 
-def _never() -> bool:
-    return False
-
-
 class PersonaJudge:
     """Answers prompts in each user's own taste, by Persona-judge decoding (arXiv 2504.12663).
 
@@ -136,6 +132,7 @@ class PersonaJudge:
         self.profiles = profiles
         self._closed = threading.Event()
         eos, size = eos_token_ids(model, tokenizer), self.language_model.vocab_size
+        self.grammars = Grammars(tokenizer, size, eos, in_use=loop == "dual")
         self._planner = Planner(
             PromptBuilder(tokenizer),
             profiles,
@@ -150,8 +147,7 @@ class PersonaJudge:
             ),
             sampling_defaults(model),
             self.language_model.context_window,
-            size,
-            grammars=Grammars(tokenizer, size, eos) if loop == "dual" else None,
+            self.grammars,
         )
         self._runner = Runner(
             self.language_model,
@@ -278,7 +274,7 @@ class PersonaJudge:
                 `NumericalError`, `DecodingError` and `DeadlineExceededError`.
         """
         call = self._prepared(prompt, given(locals()))
-        return self._runner.run_one(call, self._cancelled(_never))
+        return self._runner.run_one(call, self._cancelled())
 
     def stream(  # noqa: PLR0913  # each is part of a Request
         self,
@@ -304,7 +300,7 @@ class PersonaJudge:
         everything.
         """
         call = self._prepared(prompt, given(locals()))
-        return (chunk for chunk in self._runner.stream(call, self._cancelled(_never)))
+        return (chunk for chunk in self._runner.stream(call, self._cancelled()))
 
     def generate_batch(self, requests: Iterable[Request | PreparedCall]) -> list[Generation]:
         """Answer requests of different users and parameters together; all are prepared first."""
@@ -315,7 +311,7 @@ class PersonaJudge:
             if not isinstance(request, Request | PreparedCall):
                 raise InvalidParameterError("requests", type(request).__name__, "made of Requests")
         calls = [self._prepared(request, {}) for request in chosen]
-        return self._runner.run_all(calls, self._cancelled(_never))
+        return self._runner.run_all(calls, self._cancelled())
 
     async def agenerate(self, prompt: Call, **arguments: Any) -> Generation:  # noqa: ANN401
         """Answer one prompt without blocking the event loop; arguments as for `generate`.
@@ -379,7 +375,7 @@ class PersonaJudge:
         if self._closed.is_set():
             raise EngineClosedError
 
-    def _cancelled(self, cancelled: StopCheck) -> StopCheck:
+    def _cancelled(self, cancelled: StopCheck = bool) -> StopCheck:  # bool() is False
         return lambda: cancelled() or self._closed.is_set()
 
     def _prepared(self, prompt: Call, arguments: Mapping[str, Any]) -> PreparedCall:

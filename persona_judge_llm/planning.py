@@ -137,16 +137,14 @@ class Planner:
         settings: Settings,
         defaults: SamplingParams,
         context_window: int | None,
-        vocab_size: int,
-        *,
-        grammars: Grammars | None,
+        grammars: Grammars,
     ) -> None:
         self.prompts = prompts
         self._profiles = profiles
         self._settings = settings
         self._defaults = defaults
         self._context_window = context_window
-        self._vocab_size = vocab_size
+        self._vocab_size = grammars.vocab_size
         self._grammars = grammars
 
     def prepare(self, request: Request) -> PreparedCall:
@@ -209,10 +207,8 @@ class Planner:
         if constraint is None and (tools := check_tools(request.tools)):
             with suppress(InvalidParameterError):  # schemas may be of a template's own kind
                 constraint = Constraint.tool_calls(tools)
-        if constraint is None or (self._grammars is None and constraint.optional):
+        if constraint is None:
             return None
-        if self._grammars is None:
-            raise InvalidParameterError("constraint", "...", "left out with loop='reference'")
         compiled = self._grammars.compile(constraint)
         room = params.max_new_tokens or 1
         if compiled is not None and compiled.least_tokens > room:

@@ -26,6 +26,17 @@ from persona_judge_llm.preferences import Preference
 
 MAX_SPLIT_TURNS = 4
 DEFAULT_BUDGET = 512
+TEMPLATE_TOKENS = 32
+"""What a chat template may put around messages, for those who count the messages' text alone."""
+
+
+def reserved_tokens(context_window: int) -> int:
+    """Return how much of a context is best kept free for a side's preferences.
+
+    The default budget, but no more than a quarter of a small window: a larger block of
+    preferences then shows as `ContextOverflowError`, never as a prompt cut short.
+    """
+    return min(DEFAULT_BUDGET + TEMPLATE_TOKENS, context_window // 4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from persona_judge_llm.errors import ContextOverflowError, InvalidParameterError
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.requests import Prompt, Request
 from persona_judge_llm.sampling import SamplingParams
+from persona_judge_llm.splitting import reserved_tokens
 from persona_judge_llm.trace import Generation
 
 
@@ -64,7 +65,8 @@ class ChatPersonaJudge(ChatCalls):
 
     Token usage:
         `usage_metadata` counts the conversation once; what the preferences add to each side's
-        prompt is in `response_metadata["persona_judge"]`.
+        prompt, and how many tokens were accepted, recovered and bonus, is in
+        `response_metadata["persona_judge"]`.
 
     Response metadata:
         `model_name`, `finish_reason`, `stop_sequence`, `acceptance_rate`, `profile_version`,
@@ -88,6 +90,7 @@ class ChatPersonaJudge(ChatCalls):
     @model_validator(mode="after")
     def _set_persona_judge_version(self) -> Self:
         self._add_version("persona-judge-llm", __version__)
+        self.engine.grammars.warm_up()  # here, rather than on some event loop later
         return self
 
     @property
@@ -101,9 +104,21 @@ class ChatPersonaJudge(ChatCalls):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        window = self.engine.context_window
-        profile = ModelProfile(tool_calling=self.engine.supports_tools, text_inputs=True)
-        return profile if window is None else {**profile, "max_input_tokens": window}
+        """Describe the model; its input is what preferences and answer leave of the context."""
+        held = self.engine.grammars.available
+        profile = ModelProfile(
+            tool_calling=self.engine.supports_tools,
+            tool_choice=self.engine.supports_tools and held,
+            structured_output=held,
+            text_inputs=True,
+            text_outputs=True,
+        )
+        if (window := self.engine.context_window) is not None:
+            room = window - reserved_tokens(window) - (self.max_tokens or 0)
+            profile["max_input_tokens"] = max(room, 1)
+        if self.max_tokens is not None:
+            profile["max_output_tokens"] = self.max_tokens
+        return profile
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return the ids of `text` by the model's own tokenizer."""

@@ -2,9 +2,10 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -13,7 +14,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
 from persona_judge_llm.tool_calls import parse_tool_calls, shown_length
-from persona_judge_llm.trace import Chunk, Generation
+from persona_judge_llm.trace import Chunk, Generation, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ def usage_metadata(generation: Generation) -> UsageMetadata:
 def response_metadata(generation: Generation, reading: Reading) -> dict[str, Any]:
     """Return what happened in a call, without anything personal."""
     usage = generation.usage
+    outcomes = Counter(token.outcome for token in generation.trace)
     logprobs = {"logprobs": _logprobs(generation, reading.decode)} if reading.decode else {}
     return {
         "model_name": reading.model_name,
@@ -51,6 +53,7 @@ def response_metadata(generation: Generation, reading: Reading) -> dict[str, Any
             "prompt_tokens_a": usage.prompt_tokens_a,
             "prompt_tokens_b": usage.prompt_tokens_b,
             "forward_passes": usage.forward_passes,
+            **{f"{outcome}_tokens": outcomes[outcome] for outcome in get_args(Outcome)},
             "seed": generation.seed,
         },
         **logprobs,

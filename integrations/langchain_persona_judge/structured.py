@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langchain_persona_judge.chat_models import ChatPersonaJudge
 
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
-Schema: TypeAlias = "dict[str, Any] | type"
+Schema: TypeAlias = dict[str, Any] | type
 
 
 def structured(

@@ -96,6 +96,15 @@ Placement: TypeAlias = Annotated[
         rich_help_panel=_HOW,
     ),
 ]
+Schema: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE",
+        help="JSON Schema that the answer fits, whatever the model; `-` reads it from stdin.",
+        rich_help_panel=_HOW,
+    ),
+]
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Write JSON to stdout, and nothing else there.")
 ]

@@ -19,6 +19,10 @@ class Following(Protocol):
         """Return the tokens that may come next, one bit each, the lowest bit first."""
         ...
 
+    def forced(self) -> list[int]:
+        """Return the tokens that come next whatever is drawn, as they are commonly cut."""
+        ...
+
     def commit(self, token: int) -> int:
         """Take the token that was drawn; return the one that takes its place, or itself.
 
@@ -53,30 +57,39 @@ class Followings:
         """Tell whether any task follows a grammar."""
         return any(self._followed)
 
-    @property
-    def places(self) -> list[int]:
-        """The tasks that follow one."""
-        return [place for place, following in enumerate(self._followed) if following]
+    def places(self, alive: Sequence[bool]) -> list[int]:
+        """Return the tasks that follow one, of those that are `alive`."""
+        return [
+            place for place, following in enumerate(self._followed) if following and alive[place]
+        ]
 
-    def mask(self, vocab_size: int, device: torch.device) -> Tensor:
-        """Return which tokens may come next, [tasks, vocab] bool; all where there is no grammar."""
+    def forced(self) -> list[list[int]]:
+        """Return tokens that each task can but go on with; none where there are several ways."""
+        return [following.forced() if following else [] for following in self._followed]
+
+    def mask(self, places: Sequence[int], vocab_size: int, device: torch.device) -> Tensor:
+        """Return which tokens may come next in some tasks, [places, vocab] bool."""
         width = -(-vocab_size // _BITS)
-        bits = np.full((len(self._followed), width), 0xFF, dtype=np.uint8)
-        for place in self.places:
-            allowed = np.frombuffer(self._followed[place].allowed(), dtype=np.uint8)  # type: ignore[union-attr]
-            bits[place] = allowed[:width]
+        rows = [self._at(place).allowed() for place in places]
+        bits = np.stack([np.frombuffer(row, dtype=np.uint8)[:width] for row in rows])
         unpacked = np.unpackbits(bits, axis=1, count=vocab_size, bitorder="little")
         return torch.from_numpy(unpacked).to(device).bool()
 
-    def commit(self, tokens: Sequence[int]) -> list[int]:
-        """Take what each task drew; return what is to stand in its place."""
+    def commit(self, places: Sequence[int], tokens: Sequence[int]) -> list[int]:
+        """Take what all tasks drew, in some of them; return what is to stand in its place."""
         committed = list(tokens)
-        for place in self.places:
+        for place in places:
             try:
-                committed[place] = self._followed[place].commit(tokens[place])  # type: ignore[union-attr]
+                committed[place] = self._at(place).commit(tokens[place])
             except PersonaJudgeError as error:
                 self.failed[place] = error
         return committed
+
+    def _at(self, place: int) -> Following:
+        following = self._followed[place]
+        if following is None:
+            raise AssertionError("only tasks that follow a grammar are asked for")
+        return following
 
     def keep(self, places: Sequence[int]) -> None:
         """Keep only these tasks, in this order."""

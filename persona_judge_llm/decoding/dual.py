@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from persona_judge_llm.decoding.proposals import (
+    FORCED,
     PassCosts,
     Proposer,
     guesses_worth,
@@ -121,11 +122,14 @@ class DualDecoding:
         """Return [tasks, guesses], -1 where there is none; None if none are worth their cost."""
         seats = self._seats
         proposers = [self._proposers[index] for index in seats.indices]
-        free = [task.constraint is None for task in seats.tasks]
-        able = [can and p.can_guess for p, can in zip(proposers, free, strict=True)]
+        forced = seats.forced()
+        able = [bool(f) or p.can_guess for f, p in zip(forced, proposers, strict=True)]
         if not any(able):
             return None
-        rates = [p.hit_rate if can else 0.0 for p, can in zip(proposers, able, strict=True)]
+        rates = [
+            FORCED if f else p.hit_rate if can else 0.0
+            for f, p, can in zip(forced, proposers, able, strict=True)
+        ]
         seconds = sum(p.seconds_per_guess for p, can in zip(proposers, able, strict=True) if can)
         count = guesses_worth(rates, len(seats.row_task), self._costs, seconds)
         window = self._model.context_window
@@ -137,7 +141,7 @@ class DualDecoding:
             count = min(count, window - longest)
         if count < 1:
             return None
-        found = [p.propose(count) if can else [] for p, can in zip(proposers, free, strict=True)]
+        found = [f[:count] or p.propose(count) for f, p in zip(forced, proposers, strict=True)]
         rows = [[*guess, *[-1] * (count - len(guess))] for guess in found]
         return torch.tensor(rows, device=self._model.device)
 

@@ -11,6 +11,8 @@ from typing import Protocol
 MOST_GUESSES = 8
 UNTRIED = 0.5
 """The hit rate of whoever has not guessed yet."""
+FORCED = 0.9
+"""The hit rate of tokens that a grammar forces: a model may cut the same text differently."""
 _LONGEST, _SHORTEST = 3, 2
 _MEMORY = 0.85
 """Weight of the past in the hit rate, per token."""

@@ -107,17 +107,14 @@ class Seats:
 
         Args:
             logits: [rows, places, vocab] behind each row's text, and behind each guess.
-            guesses: [tasks, places - 1], -1 where there is none, as for texts held to a grammar.
+            guesses: [tasks, places - 1], -1 where there is none.
         """
         places = logits.shape[1]
         uniforms = self._uniforms.peek(2 * places)
         alive = torch.ones(len(self.tasks), dtype=torch.bool, device=self._device)
         facts, self._tops = [], []
         for place in range(places):
-            followings = self._followings if place == 0 else Followings(())
-            facts.append(
-                self._verdict(logits[:, place], uniforms[:, 2 * place :], alive, followings)
-            )
+            facts.append(self._verdict(logits[:, place], uniforms[:, 2 * place :], alive))
             if guesses is None or place == places - 1:
                 break
             alive = alive & (self.last == guesses[:, place])
@@ -127,14 +124,16 @@ class Seats:
         self._uniforms.advance([2 * count for count, _ in decoded])
         return [tokens for _, tokens in decoded]
 
-    def _verdict(
-        self, logits: Tensor, uniforms: Tensor, alive: Tensor, followings: Followings
-    ) -> Tensor:
+    def forced(self) -> list[list[int]]:
+        """Return the tokens that tasks can but go on with; none where no grammar says so."""
+        return self._followings.forced()
+
+    def _verdict(self, logits: Tensor, uniforms: Tensor, alive: Tensor) -> Tensor:
         """Draw one token for the tasks that are `alive`; return [tasks, facts]."""
         windows = self._windows
-        if followings:
-            allowed = followings.mask(self._vocab_size, self._device)
-            logits = logits.masked_fill(~self.to_rows(allowed), -torch.inf)
+        held = self._followings.places(alive.tolist()) if self._followings else []
+        if held:
+            logits = self._restricted(logits, held)
         distributions = candidates(logits, self._params, self._seen)
         b_judges = judged_by_b(windows.number, windows.turns)
         judge = distributions.select(torch.where(b_judges, self._row_b, self._row_a))
@@ -148,8 +147,9 @@ class Seats:
             ids, probs = judge.top(most)
             self._tops.append((ids.tolist(), probs.tolist()))
         token, draft_prob, judge_prob = drawn.token, drawn.draft_prob, drawn.judge_prob
-        if followings:
-            token = torch.tensor(followings.commit(token.tolist()), device=self._device)
+        if held:
+            committed = self._followings.commit(held, token.tolist())
+            token = torch.tensor(committed, device=self._device)
             # NaN stays what it is.
             replaced = (token != drawn.token) & (judge_prob > 0)
             draft_prob = draft_prob.masked_fill(replaced, 1.0)
@@ -170,6 +170,14 @@ class Seats:
             alive,
         )
         return torch.stack([fact.to(uniforms.dtype) for fact in facts], dim=1)
+
+    def _restricted(self, logits: Tensor, places: Sequence[int]) -> Tensor:
+        """Return the logits without what grammars rule out, on both sides of some tasks."""
+        allowed = self._followings.mask(places, self._vocab_size, self._device)
+        sides = [i for i, p in enumerate(places) for _ in self.tasks[p].prompts]
+        rows = torch.tensor(self.rows_of(places), device=self._device)
+        kept = logits[rows].masked_fill(~allowed[sides], -torch.inf)
+        return logits.index_put((rows,), kept)
 
     def _decoded(
         self, facts: list[list[list[float]]]

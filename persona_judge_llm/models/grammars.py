@@ -1,21 +1,25 @@
 """Constraints compiled for a tokenizer's vocabulary; the only place that knows llguidance."""
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from persona_judge_llm.constraints import Constraint, tag_rules
 from persona_judge_llm.errors import (
-    DecodingError,
     InvalidParameterError,
     MissingDependencyError,
     UnsupportedModelError,
 )
+from persona_judge_llm.forking import renew_after_fork
 from persona_judge_llm.models.endings import Endings
+from persona_judge_llm.models.following import Grammar
 from persona_judge_llm.tool_calls import CLOSE, OPEN
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ class Grammars:
         tokenizer: the model's tokenizer.
         vocab_size: width of the model's logits.
         eos_token_ids: tokens that end a text.
+        in_use: False refuses every constraint: the loop as printed knows none.
     """
 
     def __init__(
@@ -39,12 +44,35 @@ class Grammars:
         tokenizer: PreTrainedTokenizerBase,
         vocab_size: int,
         eos_token_ids: Collection[int],
+        *,
+        in_use: bool = True,
     ) -> None:
         self._source = tokenizer
-        self._vocab_size = vocab_size
+        self._in_use = in_use
+        self.vocab_size = vocab_size
         self.eos_token_ids = sorted(eos_token_ids)
         self._compiled: OrderedDict[Constraint, Grammar] = OrderedDict()
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Make the lock anew: who held it is not in this process."""
         self._lock = threading.Lock()
+
+    @property
+    def available(self) -> bool:
+        """Whether anything can be compiled, as far as can be told without trying."""
+        fast = isinstance(self._source, PreTrainedTokenizerFast) and bool(self.eos_token_ids)
+        return self._in_use and fast and find_spec("llguidance") is not None
+
+    def warm_up(self) -> None:
+        """Read the vocabulary now and not at the first call that needs it, if any can.
+
+        One of 150,000 tokens takes a second, in which no other thread and no event loop moves.
+        """
+        if self.available:
+            with self._lock, suppress(UnsupportedModelError):
+                self.endings  # noqa: B018  # made, and kept
 
     def compile(self, constraint: Constraint) -> "Grammar | None":
         """Return the compiled constraint; None for an optional one that cannot be.
@@ -70,27 +98,29 @@ class Grammars:
             return found
 
     def _new(self, constraint: Constraint) -> "Grammar":
-        matcher = self._matcher(constraint.grammar)
+        matcher = self._matcher(constraint)
         if matcher.is_error():
-            raise InvalidParameterError(
-                "constraint", matcher.get_error().strip(), "a grammar that can be decoded by"
-            )
+            # The first line tells what; where, in a grammar of ours, is of no use.
+            reason = matcher.get_error().strip().partition("\n")[0]
+            reason = re.sub(r"^at \d+\(\d+\): ", "", reason)
+            raise InvalidParameterError("constraint", reason, "a grammar that can be decoded by")
         ending = self.endings.shortest(matcher, LONGEST_ENDING)
         if ending is None:
             raise InvalidParameterError(
                 "constraint", "endless", f"a grammar of a text of at most {LONGEST_ENDING} tokens"
             )
-        return Grammar(self, matcher, ending, 0 if constraint.optional else 1)
+        reserve = 0 if constraint.optional else 1
+        return Grammar(matcher, ending, self.endings, self.eos_token_ids, reserve)
 
-    def _matcher(self, grammar: str) -> "LLMatcher":
+    def _matcher(self, constraint: Constraint) -> "LLMatcher":
         """Return a matcher at the beginning of a text; in an error state for a bad grammar."""
+        tokenizer = self.tokenizer
         from llguidance import LLMatcher, LLParserLimits  # an optional extra
 
-        tokenizer = self.tokenizer
-        rules = tag_rules(set(self._special.values())) if "tag_" in grammar else ""
+        rules = tag_rules(set(self._special.values())) if constraint.tags else ""
         return LLMatcher(
             tokenizer,
-            LLMatcher.grammar_from_lark(f"{grammar}\n{rules}"),
+            LLMatcher.grammar_from_lark(f"{constraint.grammar}\n{rules}"),
             log_level=0,
             # Errors in the middle of a text are nobody else's business.
             limits=LLParserLimits(verbose_errors=False),
@@ -104,6 +134,8 @@ class Grammars:
             UnsupportedModelError: a tokenizer whose tokens cannot be told.
             MissingDependencyError: llguidance is not installed.
         """
+        if not self._in_use:
+            raise InvalidParameterError("constraint", "...", "left out with loop='reference'")
         try:
             from llguidance.hf import from_tokenizer  # an optional extra
         except ModuleNotFoundError as error:
@@ -113,7 +145,7 @@ class Grammars:
                 "constrained answers need a fast tokenizer and an end-of-sequence token"
             )
         try:
-            return from_tokenizer(self._source, self._vocab_size, self.eos_token_ids)
+            return from_tokenizer(self._source, self.vocab_size, self.eos_token_ids)
         except Exception as error:
             raise UnsupportedModelError(
                 f"constrained answers cannot be decoded with this tokenizer: {error}"
@@ -123,86 +155,10 @@ class Grammars:
     def endings(self) -> Endings:
         """How texts of this vocabulary are brought to an end."""
         tags = [i for i, text in self._special.items() if text in (OPEN, CLOSE)]
-        return Endings(self.tokenizer, self._vocab_size, tags)
+        return Endings(self.tokenizer, self.vocab_size, tags)
 
     @cached_property
     def _special(self) -> dict[int, str]:
         """Added tokens that strings in grammars do not match, by their ids."""
         added: dict[int, Any] = self._source.added_tokens_decoder
         return {i: str(t) for i, t in added.items() if self.tokenizer.is_special_token(i)}
-
-
-class Grammar:
-    """One compiled constraint, which any number of texts may follow at once.
-
-    Args:
-        grammars: what compiled it.
-        matcher: at the beginning of a text; never moved.
-        ending: the tokens of a short valid text.
-        reserve: tokens kept free behind an ending: 1 for the end-of-sequence token, 0 where the
-            text is free, which may be cut off as any other.
-    """
-
-    def __init__(
-        self, grammars: Grammars, matcher: "LLMatcher", ending: list[int], reserve: int
-    ) -> None:
-        self._grammars = grammars
-        self._matcher = matcher
-        self._ending = ending
-        self._reserve = reserve
-
-    @property
-    def least_tokens(self) -> int:
-        """Tokens of a short valid text, its end-of-sequence token included."""
-        return len(self._ending) + self._reserve
-
-    def follow(self, max_new_tokens: int) -> "_Following":
-        """Begin a text that is to end within so many tokens."""
-        room = max_new_tokens - self._reserve
-        return _Following(self._grammars, self._matcher.deep_copy(), list(self._ending), room)
-
-
-class _Following:
-    """One text; holds at all times an ending for which there is room."""
-
-    def __init__(
-        self, grammars: Grammars, matcher: "LLMatcher", ending: list[int], room: int
-    ) -> None:
-        self._grammars = grammars
-        self._matcher = matcher
-        self._ending = ending
-        self._room = room
-
-    def allowed(self) -> bytes:
-        """Return the tokens that may come next, one bit each, the lowest bit first."""
-        return self._matcher.compute_bitmask()
-
-    def commit(self, token: int) -> int:
-        """Take a token, or the next one of the ending if no ending would fit behind it.
-
-        Raises:
-            DecodingError: the grammar takes more steps than are allowed.
-        """
-        self._room -= 1
-        if token in self._grammars.eos_token_ids and self._matcher.is_accepting():
-            return token
-        if self._matcher.try_consume_tokens([token]):
-            ending = self._ending_behind(token)
-            if ending is not None:
-                self._ending = ending
-                return token
-            self._matcher.rollback(1)
-        if not self._ending:
-            return self._grammars.eos_token_ids[0]
-        token = self._ending.pop(0)
-        if not self._matcher.consume_token(token):
-            raise DecodingError(f"the constraint cannot be followed: {self._matcher.get_error()}")
-        return token
-
-    def _ending_behind(self, token: int) -> list[int] | None:
-        """Return an ending of what has been taken, `token` last; None if there is no room."""
-        known = self._ending[1:] if self._ending[:1] == [token] else self._ending
-        whole = [*known, self._grammars.eos_token_ids[0]]
-        if len(known) <= self._room and self._matcher.validate_tokens(whole) == len(whole):
-            return known
-        return self._grammars.endings.shortest(self._matcher, self._room)

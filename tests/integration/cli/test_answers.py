@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,30 @@ def test_a_scope_adds_its_preferences_to_those_of_all_places(
         question = () if command == "chat" else ("How?",)
         assert run(command, *question, *rest, stdin="How?").exit_code == 0
     assert told == [{"Be concise"}, {"Be concise", "Be formal"}, {"Be concise"}]
+
+
+def test_an_answer_fits_the_schema_in_a_file(ok: Ok, model: str, tmp_path: Path) -> None:
+    properties = {"title": {"type": "string"}, "stars": {"enum": [1, 2, 3]}}
+    schema = {"type": "object", "properties": properties, "required": ["title", "stars"]}
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    rest = ("--seed", "3", "--max-new-tokens", "60", *TASTES, "--model", model)
+    told = json.loads(ok("generate", "Hi", *rest, "--schema", str(tmp_path / "schema.json")))
+    assert told["stars"] in (1, 2, 3)
+    assert isinstance(told["title"], str)
+    assert told.keys() == {"title", "stars"}
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"type": "nothing"}', None])
+def test_a_schema_that_is_none_is_refused_in_one_line(
+    text: str | None, run: Run, model: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "schema.json"
+    if text is not None:
+        file.write_text(text)
+    refused = run("generate", "Hi", "--model", model, "--schema", str(file))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    (told,) = [x for x in refused.stderr.splitlines() if x and not x.startswith("Loading")]
+    assert "schema" in told or "constraint" in told
 
 
 def test_the_trace_shows_the_split_and_marks_each_outcome_without_colours(
