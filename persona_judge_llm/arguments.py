@@ -5,7 +5,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.preferences import ProfileStore
-from persona_judge_llm.requests import check_num_draft_tokens, check_placement, check_rule
+from persona_judge_llm.requests import (
+    check_num_draft_tokens,
+    check_placement,
+    check_rule,
+    check_strength,
+)
 
 Loop: TypeAlias = Literal["dual", "reference"]
 Proposals: TypeAlias = Literal["auto", "off"]
@@ -18,6 +23,7 @@ CALL_ARGUMENTS = (
     "rule",
     "num_draft_tokens",
     "turns",
+    "strength",
     "persona",
     "placement",
     "tools",
@@ -30,6 +36,7 @@ ENGINE_SETTINGS = (
     "rule",
     "num_draft_tokens",
     "turns",
+    "strength",
     "placement",
     "splitter",
     "require_user",
@@ -69,11 +76,13 @@ def check_settings(values: Mapping[str, Any]) -> None:
     Raises:
         InvalidParameterError: the first bad one, named.
     """
-    if None in (values["rule"], values["num_draft_tokens"], values["placement"]):
-        raise InvalidParameterError("rule, num_draft_tokens, placement", None, "given")
+    for name in ("rule", "num_draft_tokens", "placement", "strength"):
+        if values[name] is None:
+            raise InvalidParameterError(name, None, "given")
     check_rule(values["rule"])
     check_num_draft_tokens(values["num_draft_tokens"])
     check_placement(values["placement"])
+    check_strength(values["strength"])
     for name, allowed in _CHOICES.items():
         if not isinstance(values[name], str) or values[name] not in allowed:
             raise InvalidParameterError(name, values[name], f"one of {allowed}")

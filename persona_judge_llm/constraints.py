@@ -10,27 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
+from persona_judge_llm.json_schemas import decodable
 from persona_judge_llm.tool_calls import CLOSE, OPEN
 
 ToolChoice: TypeAlias = Literal["auto", "any"] | str
 """"auto": the model may call tools; "any": it must; or the name of the tool it must call."""
-
-# How chat models write JSON; no other white space, which a model might go on with for ever.
-_WRITTEN: Final = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-# Formats that can be decoded; all others only describe, as JSON Schema has it.
-_FORMATS: Final = frozenset(
-    {
-        *("date-time", "time", "date", "duration", "email", "hostname"),
-        *("ipv4", "ipv6", "uuid", "uri", "unknown"),
-    }
-)
-_APPLICATORS: Final = frozenset(
-    {
-        *("additionalProperties", "allOf", "anyOf", "else", "if", "not", "oneOf"),
-        *("patternProperties", "then", "unevaluatedProperties", "$ref"),
-    }
-)
-_LARGEST: Final = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +43,7 @@ class Constraint:
         Raises:
             InvalidParameterError: not a JSON Schema.
         """
-        return cls(f"start: {_json(schema, 'schema')}")
+        return cls(f"start: {decodable(schema, 'schema')}")
 
     @classmethod
     def json_object(cls) -> "Constraint":
@@ -96,6 +80,8 @@ class Constraint:
             InvalidPromptError: no tools, or one that is none.
             InvalidParameterError: a choice that is not there, or arguments without a schema.
         """
+        if not isinstance(tools, Sequence) or isinstance(tools, str):
+            raise InvalidPromptError("tools", type(tools).__name__, "a list of function schemas")
         functions = [_function(tool) for tool in tools]
         names = [function["name"] for function in functions]
         if not functions:
@@ -107,12 +93,12 @@ class Constraint:
         text = choice == "auto" and answer is None
         start = (_TEXT_AND_CALLS if text else _CALLS)[parallel]
         if choice == "auto" and answer is not None:
-            start += f" | answer\nanswer: {_json(answer, 'answer')}"
+            start += f" | answer\nanswer: {decodable(answer, 'answer')}"
         rules = [start, 'rest: "\\n"? body "\\n"? tag_close']
         rules.append("body: " + " | ".join(f"body_{n}" for n in range(len(functions))))
         for number, function in enumerate(functions):
             begin = json.dumps(f'{{"name": {json.dumps(function["name"])}, "arguments": ')
-            arguments = _json(function.get("parameters") or {}, "tools", type="object")
+            arguments = decodable(function.get("parameters") or {}, "tools", type="object")
             rules.append(f'body_{number}: {begin} {arguments} "}}"')
         return cls("\n".join(rules), optional=text, tags=True)
 
@@ -151,63 +137,3 @@ def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(name, str) or not name:
         raise InvalidPromptError("tools", type(tool).__name__, "function schemas with a name")
     return function
-
-
-def _json(schema: object, name: str, **defaults: str) -> str:
-    """Return the part of a grammar that matches one JSON value of a schema.
-
-    Args:
-        schema: in JSON Schema's words.
-        name: what an error calls it.
-        defaults: keywords for a schema that lacks them.
-
-    Raises:
-        InvalidParameterError: not a JSON Schema.
-    """
-    if not isinstance(schema, Mapping):
-        raise InvalidParameterError(name, type(schema).__name__, "a JSON Schema, as a mapping")
-    try:
-        # Copied by way of JSON, which also refuses what no schema can hold.
-        closed = _closed(json.loads(json.dumps({**defaults, **schema})))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidParameterError(name, type(error).__name__, "a JSON Schema") from error
-    return f"%json {json.dumps({**closed, 'x-guidance': _WRITTEN})}"
-
-
-def _closed(schema: Any) -> Any:  # noqa: ANN401
-    """Give objects no properties but those listed, where the schema leaves that open."""
-    if isinstance(schema, list):
-        return [_closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if schema.get("format") not in _FORMATS:
-        schema.pop("format", None)
-    _bound(schema)
-    lists = isinstance(schema.get("properties"), dict)
-    for key in ("properties", "$defs", "definitions"):
-        if isinstance(members := schema.get(key), dict):
-            schema[key] = {name: _closed(member) for name, member in members.items()}
-    # What is combined with other schemas of one object is left as it is: closed parts exclude
-    # each other's properties.
-    inner = ("items", "prefixItems", *(() if lists else ("anyOf", "oneOf")))
-    for key in inner:
-        if key in schema:
-            schema[key] = _closed(schema[key])
-    if lists and not _APPLICATORS & schema.keys():
-        schema["additionalProperties"] = False
-    return schema
-
-
-def _bound(schema: dict[str, Any]) -> None:
-    """Keep numbers without bounds to those that every reader of JSON can hold."""
-    kind = schema.get("type")
-    if not {"integer", "number"} & set(kind if isinstance(kind, list) else [kind]):
-        return
-    bounds = [schema.get(name) for name in ("minimum", "exclusiveMinimum")]
-    least = [bound for bound in bounds if bound is not None]
-    bounds = [schema.get(name) for name in ("maximum", "exclusiveMaximum")]
-    most = [bound for bound in bounds if bound is not None]
-    if not most and all(bound < _LARGEST for bound in least):
-        schema["maximum"] = _LARGEST
-    if not least and all(bound > -_LARGEST for bound in most):
-        schema["minimum"] = -_LARGEST

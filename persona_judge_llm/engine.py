@@ -71,10 +71,12 @@ class PersonaJudge:
         model: a causal `PreTrainedModel`, or anything with the `LanguageModel` protocol.
         tokenizer: the model's tokenizer.
         profiles: where `user_id`s are looked up.
-        rule: "alternate" (the paper's Persona-judge: roles swap after each window) or "fixed"
-            (Persona-judge-Base: A drafts, B judges; the text follows B's preferences alone).
+        rule: "alternate" (the paper's Persona-judge: roles swap after each window), "fixed"
+            (Persona-judge-Base: A drafts, B judges; the text follows B's preferences alone), or one
+            that blends both sides at every token (`rules`).
         num_draft_tokens: window length (the paper's lambda).
         turns: windows judged by A and B in a round; None follows the split's weights.
+        strength: how much preferences count under `rule="compose"`; 0 is the plain model.
         placement: preferences in the "system" message, or "last" in the last user message.
         splitter: divides preferences into sides A and B.
         require_user: refuse calls that name no user and no preferences.
@@ -105,6 +107,7 @@ class PersonaJudge:
         rule: Rule = "alternate",
         num_draft_tokens: int = 4,
         turns: tuple[int, int] | None = None,
+        strength: float = 1.0,
         placement: Placement = "system",
         splitter: Splitter = default_splitter,
         require_user: bool = False,
@@ -140,6 +143,7 @@ class PersonaJudge:
                 rule=rule,
                 num_draft_tokens=num_draft_tokens,
                 turns=None if turns is None else check_turns(turns),
+                strength=strength,
                 placement=placement,
                 splitter=splitter,
                 require_user=require_user,
@@ -244,6 +248,7 @@ class PersonaJudge:
         rule: Rule | None = None,
         num_draft_tokens: int | None = None,
         turns: tuple[int, int] | None = None,
+        strength: float | None = None,
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,
@@ -262,6 +267,7 @@ class PersonaJudge:
             rule: overrides the engine's for this call, as do the next two and `placement`.
             num_draft_tokens: see `PersonaJudge`.
             turns: see `PersonaJudge`.
+            strength: see `PersonaJudge`.
             persona: False answers with the plain model.
             placement: see `PersonaJudge`.
             tools: OpenAI-style function schemas for the chat template.
@@ -286,6 +292,7 @@ class PersonaJudge:
         rule: Rule | None = None,
         num_draft_tokens: int | None = None,
         turns: tuple[int, int] | None = None,
+        strength: float | None = None,
         persona: bool = True,
         placement: Placement | None = None,
         tools: Sequence[Mapping[str, Any]] | None = None,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 from persona_judge_llm.arguments import UnknownUserPolicy
 from persona_judge_llm.awaiting import result_of
@@ -34,6 +34,7 @@ from persona_judge_llm.models.grammars import Grammars
 from persona_judge_llm.preferences import AnyProfileStore, Preference, Profile
 from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder
 from persona_judge_llm.requests import Placement, Request, Rule, check_turns
+from persona_judge_llm.rules import Blend, BlendRule
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 from persona_judge_llm.scope import ambient_scope, resolve_user
 from persona_judge_llm.splitting import Split, SplitCall, Splitter
@@ -49,6 +50,7 @@ class Settings:
     rule: Rule
     num_draft_tokens: int
     turns: tuple[int, int] | None
+    strength: float
     placement: Placement
     splitter: Splitter
     require_user: bool
@@ -72,6 +74,10 @@ class PreparedCall:
     """Identifies user, preferences and rule without telling them."""
     built_a: BuiltPrompt
     built_b: BuiltPrompt | None
+    built_plain: BuiltPrompt | None
+    """Without any preference, where the rule compares with it."""
+    blend: Blend | None
+    """How the sides' distributions become one, under the rules that blend."""
     prompt_tokens: int
     """Tokens of the conversation without any preference."""
     params: SamplingParams
@@ -123,6 +129,8 @@ class PreparedCall:
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             num_draft_tokens=self.num_draft_tokens,
             turns=(0, 1) if self.rule == "fixed" else self.turns,
+            prompt_plain=self.built_plain.ids if self.built_plain else None,
+            blend=self.blend,
             constraint=self.constraint,
         )
 
@@ -179,6 +187,12 @@ class Planner:
             built_a, built_b = built_b, None
         rule = request.rule or settings.rule
         turns = request.turns or settings.turns or split.turns
+        strength = settings.strength if request.strength is None else request.strength
+        blend = self._blend(rule, turns, strength, two=built_b is not None)
+        if rule == "compose" and strength == 0:
+            built_a, built_b, blend = neutral, None, None
+        elif built_a is neutral:
+            blend = None
         num_draft_tokens = request.num_draft_tokens or settings.num_draft_tokens
         longest = max(len(built_a.ids), len(built_b.ids) if built_b else 0)
         self._check_ids((*built_a.ids, *(built_b.ids if built_b else ())))
@@ -188,9 +202,13 @@ class Planner:
             user_id=user_id,
             split=split,
             profile_version=profile.version if profile else None,
-            fingerprint=_fingerprint(user_id, split, turns, rule, num_draft_tokens, placement),
+            fingerprint=_fingerprint(
+                user_id, split, turns, rule, num_draft_tokens, placement, strength
+            ),
             built_a=built_a,
             built_b=built_b,
+            built_plain=neutral if blend is not None and blend.plain else None,
+            blend=blend,
             prompt_tokens=len(neutral.ids),
             params=params,
             num_draft_tokens=num_draft_tokens,
@@ -200,6 +218,19 @@ class Planner:
             constraint=self._constraint(request, params),
             planner=self,
         )
+
+    def _blend(
+        self, rule: Rule, turns: tuple[int, int], strength: float, *, two: bool
+    ) -> Blend | None:
+        """Return how a rule blends the sides; None for rules that do not, or nothing to blend."""
+        if rule in ("alternate", "fixed") or not (two or rule == "compose"):
+            return None
+        if not self._grammars.in_use:
+            raise InvalidParameterError(
+                "rule", rule, "'alternate' or 'fixed' with loop='reference'"
+            )
+        a, b = turns
+        return Blend(cast("BlendRule", rule), a / (a + b), strength, plain=rule == "compose")
 
     def _constraint(self, request: Request, params: SamplingParams) -> Compiled | None:
         """Return what holds the answer: what was asked for, or the syntax of the tools offered."""
@@ -318,17 +349,18 @@ class Planner:
         return resolved
 
 
-def _fingerprint(
+def _fingerprint(  # noqa: PLR0917  # facts of equal standing
     user_id: str | None,
     split: Split,
     turns: tuple[int, int],
     rule: Rule,
     num_draft_tokens: int,
     placement: Placement,
+    strength: float,
 ) -> str:
     if not split.a and not split.b:
         return NEUTRAL_FINGERPRINT
     # The user is in it, so that two users of one taste do not share a cached answer either.
     texts = [[p.text for p in side] for side in (split.a, split.b)]
-    facts = [user_id, texts, turns, rule, num_draft_tokens, placement]
+    facts = [user_id, texts, turns, rule, num_draft_tokens, placement, strength]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -14,9 +14,10 @@ from persona_judge_llm.preferences import (
     check_text,
     check_user_id,
 )
+from persona_judge_llm.rules import MAX_STRENGTH
 from persona_judge_llm.sampling import SamplingParams
 
-Rule = Literal["alternate", "fixed"]
+Rule = Literal["alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose"]
 Placement = Literal["system", "last"]
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
 Prompt: TypeAlias = "str | Messages"
@@ -45,11 +46,14 @@ class Request:
     """Used instead of a stored profile; the order of equal ones is A, then B."""
     params: SamplingParams = SamplingParams()
     rule: Rule | None = None
-    """"alternate": roles swap after each window; "fixed": A drafts, B judges."""
+    """"alternate": roles swap after each window; "fixed": A drafts, B judges; the others blend both
+    sides at every token, see `rules`."""
     num_draft_tokens: int | None = None
     """Window length: drafted tokens until the bonus token (the paper's lambda)."""
     turns: tuple[int, int] | None = None
     """Windows judged by A and by B in each round of turns; None: from the split's weights."""
+    strength: float | None = None
+    """How much preferences count under `rule="compose"`: 0 is the plain model, 1 the default."""
     persona: bool = True
     """False answers with the plain model and reads no profile."""
     placement: Placement | None = None
@@ -83,6 +87,7 @@ class Request:
         if self.scope is not None:
             check_text("scope", self.scope, MAX_USER_ID_LENGTH)
         check_rule(self.rule)
+        check_strength(self.strength)
         check_num_draft_tokens(self.num_draft_tokens)
         check_placement(self.placement)
         if self.turns is not None:
@@ -118,6 +123,15 @@ def check_rule(rule: object) -> None:
     """Refuse anything but a known rule's name or None."""
     if rule is not None and not (isinstance(rule, str) and rule in get_args(Rule)):
         raise InvalidParameterError("rule", rule, f"one of {get_args(Rule)}")
+
+
+def check_strength(strength: object) -> None:
+    """Refuse anything but a number from 0 to `MAX_STRENGTH`, or None."""
+    if strength is None:
+        return
+    number = isinstance(strength, int | float) and not isinstance(strength, bool)
+    if not number or not 0 <= strength <= MAX_STRENGTH:  # type: ignore[operator]
+        raise InvalidParameterError("strength", strength, f"a number from 0 to {MAX_STRENGTH:g}")
 
 
 def check_placement(placement: object) -> None:

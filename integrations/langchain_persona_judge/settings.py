@@ -21,7 +21,7 @@ from persona_judge_llm.requests import Placement, Prompt, Request, Rule
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 
 SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
-DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement", "timeout")
+DECODING: Final = ("rule", "num_draft_tokens", "turns", "strength", "placement", "timeout")
 FIELDS: Final = (*SAMPLING, *DECODING, "max_tokens", "stop", "n", "logprobs", "top_logprobs")
 WHOSE: Final = ("user_id", "preferences", "persona")
 MAX_ANSWERS: Final = 128
@@ -66,6 +66,7 @@ class PersonaJudgeSettings(BaseModel):
     rule: Rule | None = None
     num_draft_tokens: int | None = None
     turns: tuple[int, int] | None = None
+    strength: float | None = None
     placement: Placement | None = None
     timeout: float | None = None
     """Seconds after which a call fails with `DeadlineExceededError`."""

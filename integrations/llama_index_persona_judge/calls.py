@@ -40,7 +40,8 @@ class RunningCall:
 
     def __init__(self, prepared: PreparedCall) -> None:
         self.prepared = prepared
-        self.reads_tool_calls = bool(prepared.request.tools)
+        held = prepared.request.constraint
+        self.reads_tool_calls = bool(prepared.request.tools) or (held is not None and held.tags)
         self._stream: Generator[Any, None, None] | AsyncGenerator[Any, None] | None = None
 
     def stream(
@@ -98,9 +99,13 @@ def _announced(method: Method, kind: _Kind) -> Method:
     # The callback leaves a mark in `__wrapped__` that is no function: signatures stop before it.
     del call.__wrapped__
     call.__signature__ = signature
-    # The class hook would put a second span around this one, which shows every argument.
-    setattr(call, DISPATCHER_SPAN_DECORATED_ATTR, True)
-    return cast("Method", call)
+    return cast("Method", unobserved(call))
+
+
+def unobserved(method: Method) -> Method:
+    """Keep LlamaIndex from putting a span around a method, which would show every argument."""
+    setattr(method, DISPATCHER_SPAN_DECORATED_ATTR, True)
+    return method
 
 
 def _synchronous(announced: Any, kind: _Kind) -> Any:
@@ -142,7 +147,7 @@ def _prepared(
     prompt = kind.translate(args[0] if args else kwargs[kind.subject])
     own = (kind.subject, "formatted")
     arguments = {name: value for name, value in kwargs.items() if name not in own}
-    return llm._carrying(prompt, arguments)  # noqa: SLF001
+    return llm._carrying(prompt, arguments, completes=kind is _COMPLETION)  # noqa: SLF001
 
 
 def _named_once(kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

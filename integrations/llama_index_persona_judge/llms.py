@@ -1,6 +1,7 @@
 """`PersonaJudgeLLM`: the engine as an LLM for LlamaIndex's query engines, chats and agents."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +33,8 @@ from llama_index_persona_judge.tools import ToolCallingLLM
 from persona_judge_llm.bundled import NAME as BUNDLED_NAME
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
-from persona_judge_llm.preferences import AnyProfileStore, check_user_id
+from persona_judge_llm.planning import PreparedCall
+from persona_judge_llm.preferences import AnyProfileStore
 from persona_judge_llm.requests import Placement, Prompt, Rule
 
 
@@ -75,9 +77,12 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
     prefix_reserve: int | None = Field(
         default=None, ge=0, description="Tokens kept free for preferences; see `metadata`."
     )
+    neutral_completions: bool = Field(
+        default=False,
+        description="Answer `complete` with the plain model: CondensePlusContextChatEngine "
+        "rewrites questions by it, and gives its answers by `chat`.",
+    )
 
-    _engine: PersonaJudge = PrivateAttr()
-    _user_id: str | None = PrivateAttr(default=None)
     _call: RunningCall = PrivateAttr()
 
     def __init__(self, engine: PersonaJudge | None = None, **fields: Any) -> None:
@@ -139,13 +144,9 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
         or else the default budget of a side and the template's own tokens, at most a quarter of
         the model's window.
         """
-        return metadata_of(self._engine, self.max_tokens, self.prefix_reserve)
-
-    def with_user(self, user_id: str | None) -> Self:
-        """Return a copy whose calls are this user's; shares the engine, takes microseconds."""
-        copy = self.model_copy()
-        copy._user_id = None if user_id is None else check_user_id(user_id)  # noqa: SLF001
-        return copy
+        return metadata_of(
+            self._engine, self.max_tokens, self.prefix_reserve, calls_tools=self._calls_in_words
+        )
 
     @completion_call
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
@@ -210,11 +211,22 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
             "with to_dict() and from_dict(data, engine=...) if its settings shall travel"
         )
 
-    def _carrying(self, prompt: Prompt, arguments: Mapping[str, Any]) -> Self:
+    def _carrying(self, prompt: Prompt, arguments: Mapping[str, Any], *, completes: bool) -> Self:
         """Return a copy that carries a call: user, profile and prompts settled now."""
-        request = to_request(prompt, arguments, self._settings(), self._user_id)
+        caller = self._caller
+        if completes and self.neutral_completions:
+            caller = replace(caller, neutral=True)
+        given = {**self._personal, **arguments}
+        tells_tools = not self._engine.supports_tools
+
+        def prepared() -> PreparedCall:
+            request = to_request(prompt, given, self._settings(), caller, tells_tools=tells_tools)
+            return self._engine.prepare(request)
+
         copy = self.model_copy()
-        copy._call = RunningCall(self._engine.prepare(request))  # noqa: SLF001
+        copy._call = RunningCall(  # noqa: SLF001
+            prepared() if self._moment is None else self._moment.copy().run(prepared)
+        )
         return copy
 
     def _settings(self) -> dict[str, Any]:

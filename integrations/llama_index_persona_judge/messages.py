@@ -1,5 +1,6 @@
 """LlamaIndex's chat messages as the mappings that the engine takes."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from persona_judge_llm.errors import InvalidPromptError
+from persona_judge_llm.requests import Prompt
 
 _ROLES: Final = {
     MessageRole.SYSTEM: "system",
@@ -94,3 +96,17 @@ def _call(call_id: object, name: object, arguments: object) -> dict[str, Any]:
     function = {"name": name, "arguments": {} if arguments is None else arguments}
     call = {"type": "function", "function": function}
     return {"id": call_id, **call} if isinstance(call_id, str) else call
+
+
+def with_instructions(prompt: Prompt, instructions: Sequence[str | None]) -> Prompt:
+    """Return a prompt that begins by telling the model what form its answer has."""
+    told = [{"role": "system", "content": text} for text in instructions if text]
+    if not told:
+        return prompt
+    return [*told, *([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt)]
+
+
+def written_tools(tools: Sequence[Mapping[str, Any]]) -> str:
+    """Return what tells a model of tools whose chat template does not."""
+    listed = "\n".join(json.dumps(tool.get("function", tool)) for tool in tools)
+    return f"Answer with a call of one of these functions:\n{listed}"

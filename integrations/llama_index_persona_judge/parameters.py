@@ -1,9 +1,11 @@
 """From keyword arguments of a call to the engine's `Request`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from persona_judge_llm.answer_forms import constraint_of, tool_choice_of
+from llama_index_persona_judge.messages import with_instructions, written_tools
+from persona_judge_llm.answer_forms import constraint_of, instruction, tool_choice_of
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.requests import (
     Prompt,
@@ -20,7 +22,7 @@ SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty
 DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement")
 SETTINGS: Final = ("max_tokens", *SAMPLING, *DECODING)
 """Fields of the LLM that a call may override."""
-PERSONAL: Final = frozenset({"user_id", "preferences"})
+PERSONAL: Final = frozenset({"user_id", "preferences", "scope"})
 """What no event, span or callback may see."""
 _FORM: Final = (
     *("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format"),
@@ -32,16 +34,36 @@ _KNOWN: Final = (
     "persona",
     "max_new_tokens",
     "logit_bias",
+    "timeout",
     *SETTINGS,
     *_FORM,
+    "constraint",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose calls a copy's are, where they name nobody themselves."""
+
+    user_id: str | None = None
+    neutral: bool = False
+    """Nobody's, whatever the scope around them says."""
+
+    def of_call(self, given: Mapping[str, Any]) -> tuple[str | None, bool]:
+        """Return the user of a call made now, and whether it is the plain model's."""
+        user_id = given.get("user_id")
+        if "preferences" in given or (self.neutral and user_id is not None):
+            return user_id, False
+        return (None, True) if self.neutral else resolve_user(user_id, self.user_id)
 
 
 def to_request(
     prompt: Prompt,
     arguments: Mapping[str, Any],
     settings: Mapping[str, Any],
-    bound_user: str | None,
+    caller: Caller,
+    *,
+    tells_tools: bool = False,
 ) -> Request:
     """Settle whose call this is and how it is decoded, at the moment of the call.
 
@@ -49,7 +71,9 @@ def to_request(
         prompt: a text or the engine's messages.
         arguments: of the call; what is None counts as left out.
         settings: the LLM's own, for what the call leaves out.
-        bound_user: the user of the copy that was called.
+        caller: of the copy that was called.
+        tells_tools: tools that must be called are told in the prompt, for want of a place for
+            them in the model's chat template.
 
     Raises:
         PersonaJudgeError: an argument that is unknown or cannot be used, named.
@@ -58,19 +82,22 @@ def to_request(
     for name in given:
         if name not in _KNOWN and name not in _IGNORED:
             raise InvalidParameterError("argument", name, f"one of {_KNOWN}")
-    user_id, neutral = given.get("user_id"), False
-    if "preferences" not in given:
-        user_id, neutral = resolve_user(user_id, bound_user)
+    user_id, neutral = caller.of_call(given)
     form = _form(given)
-    tools = form["tools"]
+    tools, told = form["tools"], [instruction(form)]
+    if tools and tells_tools and form["tool_choice"] != "auto":
+        told.append(written_tools(tools))
+        tools = None
     return Request(
-        prompt,
+        with_instructions(prompt, told),
         user_id=user_id,
         preferences=given.get("preferences"),
         params=sampling_params({**settings, **given}, _max_tokens(given)),
         persona=False if neutral else given.get("persona", True),
         tools=tools,
-        constraint=constraint_of(form, tools),
+        constraint=constraint_of(form, form["tools"]) or given.get("constraint"),
+        scope=given.get("scope"),
+        timeout=given.get("timeout"),
         **{name: given.get(name, settings.get(name)) for name in DECODING},
     )
 
@@ -107,10 +134,13 @@ def _max_tokens(given: Mapping[str, Any]) -> int | None:
 def _form(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what form the answer has, in the words of `answer_forms`."""
     choice = tool_choice_of(given.get("tool_choice"))
+    tools = None if choice == "none" else given.get("tools") or None
     if given.get("tool_required") and choice == "auto":
         choice = "any"
+    if "constraint" in given and (tools or "response_format" in given):
+        raise InvalidParameterError("constraint", "...", "left out beside tools or response_format")
     return {
-        "tools": None if choice == "none" else given.get("tools") or None,
+        "tools": tools,
         "tool_choice": choice,
         "parallel_tool_calls": given.get("allow_parallel_tool_calls"),
         "response_format": given.get("response_format"),

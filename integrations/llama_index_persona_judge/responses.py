@@ -1,5 +1,6 @@
 """The engine's generations and chunks as LlamaIndex's responses."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from persona_judge_llm.tool_calls import ParsedAnswer, parse_tool_calls, shown_length
+from persona_judge_llm.tool_calls import ParsedAnswer, ToolCall, parse_tool_calls, shown_length
 from persona_judge_llm.trace import Chunk, Generation
 
 
@@ -52,13 +53,10 @@ def chat_response(generation: Generation, *, reads_tool_calls: bool) -> ChatResp
         raw["malformed_tool_calls"] = [{"text": m.text, "error": m.error} for m in answer.malformed]
     message = _message(answer.content)
     if answer.calls:
-        blocks = [
-            ToolCallBlock(
-                tool_call_id=f"call_{uuid4().hex}", tool_name=c.name, tool_kwargs=c.arguments
-            )
-            for c in answer.calls
-        ]
+        blocks = [_block(call) for call in answer.calls]
         message.blocks = [*(message.blocks if answer.content else ()), *blocks]
+        # Where LlamaIndex looked for them before there were blocks, and its programs still do.
+        message.additional_kwargs = {"tool_calls": [_older_call(block) for block in blocks]}
     return ChatResponse(message=message, raw=raw)
 
 
@@ -103,6 +101,18 @@ class GrowingChat:
 
 def _message(text: str) -> ChatMessage:
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)])
+
+
+def _block(call: ToolCall) -> ToolCallBlock:
+    return ToolCallBlock(
+        tool_call_id=f"call_{uuid4().hex}", tool_name=call.name, tool_kwargs=call.arguments
+    )
+
+
+def _older_call(block: ToolCallBlock) -> dict[str, Any]:
+    """Return a call in OpenAI's shape."""
+    function = {"name": block.tool_name, "arguments": json.dumps(block.tool_kwargs)}
+    return {"id": block.tool_call_id, "type": "function", "function": function}
 
 
 def _parsed(text: str) -> ParsedAnswer:

@@ -1,20 +1,52 @@
 """Tools that the model may call: their schemas on the way in, its calls on the way out."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
+from typing_extensions import Self
 
+from llama_index_persona_judge.binding import BoundLLM
+from llama_index_persona_judge.calls import unobserved
 from persona_judge_llm.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
+    from llama_index.core.chat_engine.types import AgentChatResponse
     from llama_index.core.tools.types import BaseTool
 
 
-class ToolCallingLLM(FunctionCallingLLM):
+class ToolCallingLLM(BoundLLM, FunctionCallingLLM):
     """The part of an LLM that agents talk to; the answers hold tool calls as blocks."""
+
+    @unobserved
+    def predict_and_call(
+        self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
+    ) -> "AgentChatResponse":
+        """Let the model call a tool, and make the call; arguments as in LlamaIndex.
+
+        It must call one, unless `error_on_no_tool_call=False` and its chat template knows tools.
+        """
+        llm, given = self._for_a_call_of_a_tool(kwargs)
+        return super(ToolCallingLLM, llm).predict_and_call(tools, *args, **given)
+
+    @unobserved
+    def apredict_and_call(
+        self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, "AgentChatResponse"]:
+        """Let the model call a tool, and make the call; as `predict_and_call`."""
+        llm, given = self._for_a_call_of_a_tool(kwargs)
+        return super(ToolCallingLLM, llm).apredict_and_call(tools, *args, **given)
+
+    def _for_a_call_of_a_tool(self, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
+        llm, given = self._for_one_call(kwargs)
+        knows_tools = llm.metadata.is_function_calling_model
+        given.setdefault("tool_required", given.get("error_on_no_tool_call", True))
+        if not knows_tools:
+            given["tool_required"] = True
+            llm._calls_in_words = True  # noqa: SLF001
+        return llm, given
 
     def _prepare_chat_with_tools(
         self,
@@ -45,10 +77,11 @@ class ToolCallingLLM(FunctionCallingLLM):
         **kwargs: Any,
     ) -> ChatResponse:
         """Keep the first call only, for callers that can make one at a time."""
-        if not allow_parallel_tool_calls:
-            blocks = response.message.blocks
-            later = [b for b in blocks if isinstance(b, ToolCallBlock)][1:]
-            response.message.blocks = [b for b in blocks if not any(b is call for call in later)]
+        message = response.message
+        later = [b for b in message.blocks if isinstance(b, ToolCallBlock)][1:]
+        if later and not allow_parallel_tool_calls:
+            message.blocks = [b for b in message.blocks if not any(b is call for call in later)]
+            message.additional_kwargs["tool_calls"] = message.additional_kwargs["tool_calls"][:1]
         return response
 
     def get_tool_calls_from_response(

@@ -34,6 +34,7 @@ def chat(  # noqa: PLR0913 - every option is an argument
     seed: options.Seed = None,
     stop: options.Stop = None,
     rule: options.Rule = None,
+    strength: options.Strength = None,
     num_draft_tokens: options.NumDraftTokens = None,
     placement: options.Placement = None,
     model: options.Model = None,
@@ -44,6 +45,7 @@ def chat(  # noqa: PLR0913 - every option is an argument
     arguments: dict[str, Any] = {
         "params": options.sampling(temperature, top_k, top_p, max_new_tokens, seed, stop),
         "rule": rule,
+        "strength": strength,
         "num_draft_tokens": num_draft_tokens,
         "placement": placement,
         "scope": scope,

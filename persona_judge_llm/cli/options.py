@@ -77,10 +77,20 @@ Stop: TypeAlias = Annotated[
     typer.Option("--stop", help="Text that ends the answer; repeatable.", rich_help_panel=_HOW),
 ]
 Rule: TypeAlias = Annotated[
-    Literal["alternate", "fixed"] | None,
+    Literal["alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose"]  # as Rule
+    | None,
     typer.Option(
         "--rule",
-        help="alternate: sides A and B swap roles; fixed: A drafts, B judges.",
+        help="alternate: sides A and B swap roles; fixed: A drafts, B judges; the others blend "
+        "both at every token.",
+        rich_help_panel=_HOW,
+    ),
+]
+Strength: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--strength",
+        help="How much preferences count with --rule compose; 0: not at all.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -27,6 +27,7 @@ def plan(
     json: options.Json = False,
     max_new_tokens: options.MaxNewTokens = None,
     rule: options.Rule = None,
+    strength: options.Strength = None,
     placement: options.Placement = None,
     model: options.Model = None,
     store: options.Store = None,
@@ -42,6 +43,7 @@ def plan(
             preferences=prefer or None,
             params=params,
             rule=rule,
+            strength=strength,
             placement=placement,
             scope=scope,
         )

@@ -131,6 +131,7 @@ class Seats:
     def _verdict(self, logits: Tensor, uniforms: Tensor, alive: Tensor) -> Tensor:
         """Draw one token for the tasks that are `alive`; return [tasks, facts]."""
         windows = self._windows
+        logits = self._blended(logits)
         held = self._followings.places(alive.tolist()) if self._followings else []
         if held:
             logits = self._restricted(logits, held)
@@ -170,6 +171,19 @@ class Seats:
             alive,
         )
         return torch.stack([fact.to(uniforms.dtype) for fact in facts], dim=1)
+
+    def _blended(self, logits: Tensor) -> Tensor:
+        """Return the logits with those of tasks that blend in all rows of theirs."""
+        scores, rows = [], []
+        for place, task in enumerate(self.tasks):
+            if task.blend is not None:
+                own = self.rows_of([place])
+                scores += [task.blend.scores(logits[own])] * len(own)
+                rows += own
+        if not rows:
+            return logits
+        index = torch.tensor(rows, device=self._device)
+        return logits.float().index_put((index,), torch.stack(scores))
 
     def _restricted(self, logits: Tensor, places: Sequence[int]) -> Tensor:
         """Return the logits without what grammars rule out, on both sides of some tasks."""
@@ -253,7 +267,7 @@ class Seats:
         for place, task in enumerate(self.tasks):
             self._first_row.append(len(self.row_task))
             self.row_task += [place] * len(task.prompts)
-            row_b.append(len(self.row_task) - 1)
+            row_b.append(self._first_row[-1] + (task.prompt_b is not None))
         self._row_a = torch.tensor(self._first_row, dtype=torch.long, device=self._device)
         self._row_b = torch.tensor(row_b, dtype=torch.long, device=self._device)
         self._row_task = torch.tensor(self.row_task, dtype=torch.long, device=self._device)
@@ -263,7 +277,7 @@ def _token(
     task: DecodeTask, facts: Sequence[float], top: tuple[tuple[int, float], ...]
 ) -> DecodedToken:
     token, bonus, accepted, b_judges, draft_prob, judge_prob, _ = facts
-    if task.prompt_b is None:
+    if task.prompt_b is None or task.blend is not None:
         return DecodedToken(int(token), "sampled", None, None, judge_prob, top)
     outcome: Outcome = "bonus" if bonus else "accepted" if accepted else "recovered"
     side: Side = "B" if b_judges else "A"

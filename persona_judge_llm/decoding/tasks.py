@@ -8,6 +8,7 @@ import torch
 
 from persona_judge_llm.decoding.constraining import Compiled
 from persona_judge_llm.errors import PersonaJudgeError
+from persona_judge_llm.rules import Blend
 from persona_judge_llm.sampling import RowParams, SamplingParams
 from persona_judge_llm.trace import Outcome, Side
 
@@ -29,13 +30,18 @@ class DecodeTask:
     num_draft_tokens: int
     turns: tuple[int, int]
     """Windows judged by A and by B in each round; (0, 1) for `rule="fixed"`."""
+    prompt_plain: tuple[int, ...] | None = None
+    """Without any preference, for rules that compare with it."""
+    blend: Blend | None = None
+    """How the rows' distributions become one; None: one side drafts, the other judges."""
     constraint: Compiled | None = None
     """What the text is held to."""
 
     @property
     def prompts(self) -> tuple[tuple[int, ...], ...]:
-        """Side A's prompt, and side B's if there is one."""
-        return (self.prompt_a,) if self.prompt_b is None else (self.prompt_a, self.prompt_b)
+        """Side A's prompt, side B's if there is one, and the plain one if there is one."""
+        prompts = (self.prompt_a, self.prompt_b, self.prompt_plain)
+        return tuple(prompt for prompt in prompts if prompt is not None)
 
 
 @dataclass(frozen=True, slots=True)

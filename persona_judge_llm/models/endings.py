@@ -1,6 +1,7 @@
 """The short way to a valid end, from anywhere in a text that follows a grammar."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -9,11 +10,16 @@ import numpy as np
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
+    from numpy.typing import NDArray
 
 # What ends most stands first.
 _CLOSING: Final = ("}", "]", '"', ",", ":", " ", *"0123456789")
+_JOINING: Final = "@.-/_+"
 _MOST_WAYS = 1024
-_FEW = 16
+_BEAM = 6
+_MOST_THOROUGH = 192
+_BRIDGE = 3
+_FEW = 12
 
 
 class Endings:
@@ -34,46 +40,121 @@ class Endings:
         }
         closing = [found.get(text.encode()) for text in _CLOSING]
         self._order = [*tags, *(token for token in closing if token is not None)]
+        self._joining = [found[c.encode()] for c in _JOINING if c.encode() in found]
         self._letters = np.array(sorted(found.values()), dtype=np.int64)
+        kinds: dict[str, list[int]] = defaultdict(list)
+        for text in sorted(found):
+            kinds[_kind(text)].append(found[text])
+        self._kinds = [np.array(tokens, dtype=np.int64) for tokens in kinds.values()]
         self._quote, self._opening, self._brace = (found.get(c) for c in (b'"', b"{", b"}"))
 
     def shortest(self, matcher: "LLMatcher", limit: int) -> list[int] | None:
         """Return at most `limit` tokens that bring a text to a valid end; None if there are none.
 
-        Few tokens, if not always the fewest. The matcher is left where it is.
+        Few tokens, if not always the fewest. The matcher is left where it is. First the way that
+        seems shortest is followed; only if it leads nowhere, many are.
         """
+        found = self._search(matcher, limit, self._likely, _MOST_WAYS, beam=0)
+        if found is not None:
+            return found
+        return self._search(matcher, limit, self._all, _MOST_THOROUGH, beam=_BEAM)
+
+    def bridge(self, matcher: "LLMatcher", ending: Sequence[int], limit: int) -> list[int] | None:
+        """Return a few tokens behind which a known ending fits again, and that ending.
+
+        As in the middle of a character, which has to be whole first.
+        """
+        trial, tokens = matcher.deep_copy(), list[int]()
+        for _ in range(_BRIDGE):
+            more = self._likely(trial)[0]
+            if len(tokens) + len(more) + len(ending) > limit or not trial.consume_tokens(more):
+                return None
+            tokens += more
+            if trial.validate_tokens(list(ending)) == len(ending):
+                return [*tokens, *ending]
+        return None
+
+    def _search(
+        self,
+        matcher: "LLMatcher",
+        limit: int,
+        steps: "Callable[[LLMatcher], list[list[int]]]",
+        most_ways: int,
+        *,
+        beam: int,
+    ) -> list[int] | None:
+        """Follow ways by their length, at most `beam` of each if not 0, until one ends."""
         order = count()  # no matcher is ever compared
         ways: list[tuple[int, int, list[int], LLMatcher]] = [(0, next(order), [], matcher)]
-        for _ in range(_MOST_WAYS):
+        tried: Counter[int] = Counter()
+        # With a beam, ways of one length that may go on alike are taken for one.
+        seen: set[tuple[int, bytes, bool]] = set()
+        for _ in range(most_ways):
             if not ways:
                 return None
-            _, _, tokens, way = heappop(ways)
+            length, _, tokens, way = heappop(ways)
             if way.is_accepting():
                 return tokens
-            for more in self._steps(way):
+            tried[length] += 1
+            if beam and tried[length] > beam:
+                continue
+            for more in steps(way):
                 further = [*tokens, *more]
                 trial = way.deep_copy()
-                if len(further) <= limit and trial.consume_tokens(more):
+                if len(further) > limit or not trial.consume_tokens(more):
+                    continue
+                state = (len(further), trial.compute_bitmask(), trial.is_accepting())
+                if not beam or state not in seen:
+                    seen.add(state)
                     heappush(ways, (len(further), next(order), further, trial))
         return None
 
-    def _steps(self, matcher: "LLMatcher") -> list[list[int]]:
+    def _likely(self, matcher: "LLMatcher") -> list[list[int]]:
         """Return what to go on with: what is forced, or ends most, or else begins any value."""
         if forced := matcher.compute_ff_tokens():
             return [forced]
-        bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-        allowed = np.unpackbits(bits, bitorder="little")
-
-        def may(token: int | None) -> bool:
-            return token is not None and bool(allowed[token])
-
-        # Where both braces may follow, they are letters of a string, which a quotation mark ends.
-        if self._quote is not None and all(map(may, (self._quote, self._opening, self._brace))):
-            return [[self._quote]]
+        allowed = _allowed(matcher)
+        if ending := self._ending_a_string(allowed):
+            return ending
         for token in self._order:
-            if may(token):
+            if allowed[token]:
                 return [[token]]
         letters = self._letters[allowed[self._letters] > 0]
         # Few: names or values to choose from, which may be of any length. Many: any will do.
-        chosen = letters if 0 < len(letters) <= _FEW else [allowed.argmax()]
+        some = letters if len(letters) <= _FEW else letters[[0, -1]]
+        chosen = some if len(some) else [allowed.argmax()]
         return [[int(token)] for token in chosen]
+
+    def _all(self, matcher: "LLMatcher") -> list[list[int]]:
+        """Return all that may lead on: every closing token, and letters of each kind."""
+        if forced := matcher.compute_ff_tokens():
+            return [forced]
+        allowed = _allowed(matcher)
+        if ending := self._ending_a_string(allowed):
+            return ending
+        chosen = [token for token in (*self._order, *self._joining) if allowed[token]]
+        for letters in self._kinds:
+            some = letters[allowed[letters] > 0]
+            chosen += list(some) if len(some) <= _FEW else [some[0], some[1], some[-1]]
+        chosen = list(dict.fromkeys(int(token) for token in chosen)) or [int(allowed.argmax())]
+        return [[token] for token in chosen]
+
+    def _ending_a_string(self, allowed: "NDArray[np.uint8]") -> list[list[int]]:
+        # Where both braces may follow, they are letters of a string, which a quotation mark ends.
+        marks = (self._quote, self._opening, self._brace)
+        if self._quote is not None and all(m is not None and allowed[m] for m in marks):
+            return [[self._quote]]
+        return []
+
+
+def _allowed(matcher: "LLMatcher") -> "NDArray[np.uint8]":
+    bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+    return np.unpackbits(bits, bitorder="little")
+
+
+def _kind(letter: bytes) -> str:
+    text = letter.decode("latin-1")
+    if not text.isascii():
+        return "other"
+    kinds = ("digit", text.isdigit()), ("lower", text.islower()), ("upper", text.isupper())
+    return next((kind for kind, is_it in kinds if is_it), "mark")

@@ -96,4 +96,7 @@ class GrammarFollowing:
         whole = [*known, self._grammar.eos_token_ids[0]]
         if len(known) <= self._room and self._matcher.validate_tokens(whole) == len(whole):
             return known
-        return self._grammar.endings.shortest(self._matcher, self._room)
+        endings = self._grammar.endings
+        # The end of the sequence is not counted: what is reserved for it is not in the room.
+        bridged = endings.bridge(self._matcher, whole, self._room + 1)
+        return bridged[:-1] if bridged else endings.shortest(self._matcher, self._room)

@@ -48,7 +48,7 @@ class Grammars:
         in_use: bool = True,
     ) -> None:
         self._source = tokenizer
-        self._in_use = in_use
+        self.in_use = in_use
         self.vocab_size = vocab_size
         self.eos_token_ids = sorted(eos_token_ids)
         self._compiled: OrderedDict[Constraint, Grammar] = OrderedDict()
@@ -63,7 +63,7 @@ class Grammars:
     def available(self) -> bool:
         """Whether anything can be compiled, as far as can be told without trying."""
         fast = isinstance(self._source, PreTrainedTokenizerFast) and bool(self.eos_token_ids)
-        return self._in_use and fast and find_spec("llguidance") is not None
+        return self.in_use and fast and find_spec("llguidance") is not None
 
     def warm_up(self) -> None:
         """Read the vocabulary now and not at the first call that needs it, if any can.
@@ -134,7 +134,7 @@ class Grammars:
             UnsupportedModelError: a tokenizer whose tokens cannot be told.
             MissingDependencyError: llguidance is not installed.
         """
-        if not self._in_use:
+        if not self.in_use:
             raise InvalidParameterError("constraint", "...", "left out with loop='reference'")
         try:
             from llguidance.hf import from_tokenizer  # an optional extra

@@ -15,6 +15,12 @@ DECODERS = "tests/unit/decoding/test_decoders.py"
 PROPOSALS = "tests/unit/decoding/test_proposals.py"
 UNIFORMS = "tests/unit/decoding/test_uniforms.py"
 FAMILIES = "tests/unit/models/test_families.py"
+CONSTRAINED_LAW = "tests/unit/decoding/test_constrained_law.py"
+CONSTRAINING = "tests/unit/decoding/test_constraining.py"
+CONSTRAINING_FAILURES = "tests/unit/decoding/test_constraining_failures.py"
+GRAMMARS = "tests/unit/models/test_grammars.py"
+FOLLOWING = "tests/unit/models/test_following.py"
+CONSTRAINTS = "tests/unit/test_engine_constraints.py"
 JUDGING = "tests/unit/test_judging.py"
 
 pytestmark = pytest.mark.slow
@@ -162,8 +168,8 @@ MUTANTS = {
     ),
     "last tokens of texts that stand still go on": Mutant(
         CORE + "decoding/seats.py",
-        "self.last = torch.where(alive, drawn.token, self.last)",
-        "self.last = drawn.token",
+        "self.last = torch.where(alive, token, self.last)",
+        "self.last = token",
         (PROPOSALS, "-k", "own_guesses"),
     ),
     "random numbers of one token for a pass of several": Mutant(
@@ -333,6 +339,115 @@ MUTANTS = {
         "torch.where(params.greedy, one_hot, probs)",
         (DECODERS, "-k", "either_side"),
     ),
+    # --- texts that are held to a grammar ---
+    "what is allowed is ruled out": Mutant(
+        CORE + "decoding/seats.py",
+        "masked_fill(~allowed[sides], -torch.inf)",
+        "masked_fill(allowed[sides], -torch.inf)",
+        (CONSTRAINING, "-k", "judges_likeliest"),
+    ),
+    "only side B is held to the grammar": Mutant(
+        CORE + "decoding/seats.py",
+        "masked_fill(~allowed[sides], -torch.inf)",
+        "masked_fill(~allowed[sides] & (rows % 2 == 1)[:, None], -torch.inf)",
+        (CONSTRAINING, "-k", "both_sides"),
+    ),
+    "the draft is not held to the grammar, by the law alone": Mutant(
+        CORE + "decoding/seats.py",
+        """            logits = self._restricted(logits, held)
+        distributions = candidates(logits, self._params, self._seen)
+        b_judges = judged_by_b(windows.number, windows.turns)
+        judge = distributions.select(""",
+        """            distributions = candidates(logits, self._params, self._seen)
+            logits = self._restricted(logits, held)
+        b_judges = judged_by_b(windows.number, windows.turns)
+        judge = candidates(logits, self._params, self._seen).select(""",
+        (CONSTRAINED_LAW, "-k", "masked_sides"),
+    ),
+    "texts are held to each other's grammars": Mutant(
+        CORE + "decoding/seats.py",
+        "sides = [i for i, p in enumerate(places) for _ in self.tasks[p].prompts]",
+        "sides = [i - 1 for i, p in enumerate(places) for _ in self.tasks[p].prompts]",
+        (CONSTRAINING, "-k", "as_if_alone"),
+    ),
+    "grammars mixed up when one leaves": Mutant(
+        CORE + "decoding/seats.py",
+        "self._followings.keep(places)",
+        "self._followings.keep(sorted(places))",
+        (CONSTRAINING, "-k", "join_and_leave"),
+    ),
+    "grammars mixed up when one joins": Mutant(
+        CORE + "decoding/constraining.py",
+        "self._followed += other._followed",
+        "self._followed = other._followed + self._followed",
+        (CONSTRAINING, "-k", "join_and_leave"),
+    ),
+    "grammars of texts that stand still go on": Mutant(
+        CORE + "decoding/seats.py",
+        "self._followings.places(alive.tolist())",
+        "self._followings.places([True] * len(alive))",
+        (CONSTRAINING, "-k", "leave_held_texts"),
+    ),
+    "a replaced token has the probability of the one that was drawn": Mutant(
+        CORE + "decoding/seats.py",
+        "judge_prob = judge_prob.masked_fill(replaced, 1.0)",
+        "judge_prob = judge_prob.masked_fill(replaced & False, 1.0)",
+        (CONSTRAINING_FAILURES, "-k", "is_certain"),
+    ),
+    "a failed grammar is forgotten": Mutant(
+        CORE + "decoding/constraining.py",
+        "self.failed[place] = error",
+        "self.failed[-1] = error",
+        (CONSTRAINING_FAILURES, "-k", "fails_its_own_text_alone"),
+    ),
+    "texts move the grammar that they share": Mutant(
+        CORE + "models/following.py",
+        "self._matcher.deep_copy(), list(self._ending)",
+        "self._matcher, list(self._ending)",
+        (GRAMMARS, "-k", "no_mark"),
+    ),
+    "texts use up the ending that they share": Mutant(
+        CORE + "models/following.py",
+        "self._matcher.deep_copy(), list(self._ending)",
+        "self._matcher.deep_copy(), self._ending",
+        (GRAMMARS, "-k", "no_mark"),
+    ),
+    "the room is one token too large": Mutant(
+        CORE + "models/following.py",
+        "if self._room < 0:\n            return None",
+        "if self._room < -1:\n            return None",
+        (FOLLOWING, "-k", "ends_in_time"),
+    ),
+    "no room for the end of sequence": Mutant(
+        CORE + "models/grammars.py",
+        "reserve = 0 if constraint.optional else 1",
+        "reserve = 0",
+        (FOLLOWING, "-k", "ends_in_time"),
+    ),
+    "an ending is kept whether there is room for it or not": Mutant(
+        CORE + "models/following.py",
+        "if len(known) <= self._room and ",
+        "if ",
+        (FOLLOWING, "-k", "ends_in_time or whole"),
+    ),
+    "an ending is kept whether it still fits or not": Mutant(
+        CORE + "models/following.py",
+        " and self._matcher.validate_tokens(whole) == len(whole)",
+        "",
+        (FOLLOWING, "-k", "ends_in_time"),
+    ),
+    "a token that was not taken stays in the text": Mutant(
+        CORE + "models/following.py",
+        "            self._matcher.rollback(1)\n",
+        "",
+        (FOLLOWING, "-k", "ends_in_time"),
+    ),
+    "a limit that is one token too small passes": Mutant(
+        CORE + "planning.py",
+        "compiled.least_tokens > room",
+        "compiled.least_tokens > room + 1",
+        (CONSTRAINTS, "-k", "too_small"),
+    ),
 }
 
 
@@ -341,12 +456,15 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(
         tmp_path_factory.mktemp("original"),
         ("persona_judge_llm", "tests/unit/decoding", "tests/unit/models"),
-        ("pyproject.toml", "tests/conftest.py", JUDGING),
+        ("pyproject.toml", "tests/conftest.py", JUDGING, CONSTRAINTS),
     )
 
 
 def test_the_unchanged_copy_passes(original: Path) -> None:
-    everything = (LAW, DECODERS, PROPOSALS, UNIFORMS, FAMILIES, JUDGING)
+    everything = (
+        *(LAW, DECODERS, PROPOSALS, UNIFORMS, FAMILIES, JUDGING, GRAMMARS, FOLLOWING, CONSTRAINTS),
+        *(CONSTRAINED_LAW, CONSTRAINING, CONSTRAINING_FAILURES),
+    )
     status, output = outcome(original, everything, **SAMPLES)
     assert status == pytest.ExitCode.OK, output
 

@@ -19,6 +19,7 @@ from persona_judge_llm.trace import Chunk, Generation, Usage
 ALICE = "alice@example.org"
 BOB = "bob@example.org"
 TASTES = {ALICE: "speaks of the sea", BOB: "speaks of the moon"}
+LIKES = {ALICE: "Be concise", BOB: "Use vivid images"}
 
 
 class TellingEngine(PersonaJudge):
@@ -120,6 +121,56 @@ def real_engine() -> Iterator[PersonaJudge]:
         ]
     )
     with tiny_engine(profiles=profiles) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def roomy() -> Iterator[PersonaJudge]:
+    """A real engine on random weights with room for tools and schemas, letter by letter."""
+    config = tiny_model().config
+    config.max_position_embeddings = 8192
+    profiles = InMemoryProfileStore(
+        [
+            Profile(ALICE, (Preference("Speak of the sea"), Preference("Use long sentences"))),
+            Profile(BOB, (Preference("Speak of the moon"), Preference("Be brief"))),
+        ]
+    )
+    with PersonaJudge(tiny_model(config), tiny_tokenizer(), profiles=profiles) as engine:
+        yield engine
+
+
+@pytest.fixture
+def writing(roomy: PersonaJudge) -> ChatPersonaJudge:
+    """Writes gibberish letter by letter: what fits a schema there, the constraint made fit."""
+    return ChatPersonaJudge(engine=roomy, max_tokens=90, seed=1)
+
+
+def watched(engine: PersonaJudge, patch: pytest.MonkeyPatch) -> list[PreparedCall]:
+    """Return where the calls that an engine prepares will be noted."""
+    calls: list[PreparedCall] = []
+    prepare = engine.prepare
+
+    def note(request: Request) -> PreparedCall:
+        calls.append(prepare(request))
+        return calls[-1]
+
+    patch.setattr(engine, "prepare", note)
+    return calls
+
+
+@pytest.fixture
+def asked(roomy: PersonaJudge, monkeypatch: pytest.MonkeyPatch) -> list[PreparedCall]:
+    """The calls of the engine of `writing`, in turn."""
+    return watched(roomy, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Iterator[PersonaJudge]:
+    """The engine on the model that ships with the package, with the profiles of `LIKES`."""
+    profiles = InMemoryProfileStore(
+        [Profile(user, (Preference(text),)) for user, text in LIKES.items()]
+    )
+    with PersonaJudge.bundled(profiles=profiles) as engine:
         yield engine
 
 

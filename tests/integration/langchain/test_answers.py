@@ -16,7 +16,6 @@ from persona_judge_llm.errors import (
     ContextOverflowError,
     InvalidParameterError,
     InvalidPreferenceError,
-    UnsupportedModelError,
 )
 from persona_judge_llm.requests import Request
 from persona_judge_llm.sampling import SamplingParams
@@ -75,9 +74,14 @@ def test_the_message_says_what_happened(real_engine: PersonaJudge) -> None:
             "prompt_tokens_a": generation.usage.prompt_tokens_a,
             "prompt_tokens_b": generation.usage.prompt_tokens_b,
             "forward_passes": generation.usage.forward_passes,
+            **{
+                f"{outcome}_tokens": sum(t.outcome == outcome for t in generation.trace)
+                for outcome in ("accepted", "recovered", "bonus", "sampled")
+            },
             "seed": 3,
         },
     }
+    assert len(generation.trace) == 12
     assert generation.usage.prompt_tokens_a > generation.usage.prompt_tokens
 
 
@@ -319,11 +323,20 @@ def test_messages_are_counted_in_the_models_own_template(chat: ChatPersonaJudge)
     assert [m.content[0] for m in trimmed] == ["c", "d"]
 
 
-def test_the_profile_of_the_model_tells_its_window(chat: ChatPersonaJudge) -> None:
+def test_the_profile_of_the_model_tells_what_it_can_do(chat: ChatPersonaJudge) -> None:
     assert chat.profile is not None
-    assert chat.profile["max_input_tokens"] == 1024
+    for ability in ("tool_calling", "tool_choice", "structured_output", "text_inputs"):
+        assert chat.profile.get(ability) is True, ability
+    assert not chat.profile.get("image_inputs")
 
 
-def test_structured_output_says_that_it_is_not_there_yet(chat: ChatPersonaJudge) -> None:
-    with pytest.raises(UnsupportedModelError, match="not available yet"):
-        chat.with_structured_output({"title": "x", "type": "object"})
+@pytest.mark.parametrize("max_tokens", [20, 200])
+def test_what_the_profile_says_fits_does_fit(real_engine: PersonaJudge, max_tokens: int) -> None:
+    chat = ChatPersonaJudge(engine=real_engine, max_tokens=max_tokens)
+    assert chat.profile is not None
+    assert chat.profile["max_output_tokens"] == max_tokens
+    room = chat.profile["max_input_tokens"]
+    empty = chat.get_num_tokens_from_messages([HumanMessage("a")]) - 1
+    fits = HumanMessage("a" * (room - empty))
+    assert chat.get_num_tokens_from_messages([fits]) == room > 500
+    assert chat.invoke([fits], user_id=ALICE, temperature=0).usage_metadata

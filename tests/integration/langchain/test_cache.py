@@ -135,9 +135,13 @@ def test_preferences_of_the_call_are_a_taste_of_their_own(
         {"num_draft_tokens": 2},
         {"turns": (2, 1)},
         {"placement": "last"},
+        {"n": 2},
+        {"logprobs": True},
+        {"logprobs": True, "top_logprobs": 2},
+        {"timeout": 60.0},
         {"persona": False},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=" and ".join,
 )
 def test_a_changed_setting_misses_the_cache(
     cached: Any, change: dict[str, Any], telling: TellingEngine
@@ -146,7 +150,7 @@ def test_a_changed_setting_misses_the_cache(
     cached.invoke("x", user_id=ALICE, **change)
     if "persona" not in change:
         cached.model_copy(update=change).invoke("x", user_id=ALICE)  # the same as a field: a hit
-    assert len(telling.decoded) == 2
+    assert len(telling.decoded) == 1 + change.get("n", 1)
 
 
 async def test_several_prompts_of_one_generate_are_found_again_one_by_one(

@@ -8,14 +8,16 @@ import torch
 from llama_index.core import Settings
 from llama_index.core.embeddings import MockEmbedding
 from torch import Tensor
+from transformers import LlamaConfig, PreTrainedModel
 
 from llama_index_persona_judge import PersonaJudgeLLM
+from persona_judge_llm.arguments import Loop
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.requests import Request
-from persona_judge_llm.testing import FakeJoining, tiny_engine, tiny_tokenizer
+from persona_judge_llm.testing import FakeJoining, tiny_engine, tiny_model, tiny_tokenizer
 
 IM_START, IM_END = 257, 258
 USERS = ("alice", "bob", "carol")
@@ -107,6 +109,23 @@ class RecordingEngine(PersonaJudge):
         return calls
 
 
+def wide_model(window: int = 8192) -> PreTrainedModel:
+    """Return random weights for single bytes, with room for the prompts of query engines."""
+    config = LlamaConfig(
+        vocab_size=261,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=window,
+        bos_token_id=None,
+        eos_token_id=IM_END,
+        pad_token_id=256,
+    )
+    return tiny_model(config)
+
+
 ScriptedLLM = Callable[..., PersonaJudgeLLM]
 
 
@@ -127,11 +146,14 @@ def scripted(store: InMemoryProfileStore) -> ScriptedLLM:
         *,
         require_user: bool = False,
         context_window: int | None = None,
+        loop: Loop = "dual",
         **fields: object,
     ) -> PersonaJudgeLLM:
         model = ScriptedModel(script)
         model.context_window = context_window
-        engine = RecordingEngine(model, tiny_tokenizer(), profiles=store, require_user=require_user)
+        engine = RecordingEngine(
+            model, tiny_tokenizer(), profiles=store, require_user=require_user, loop=loop
+        )
         return PersonaJudgeLLM(engine=engine, **fields)
 
     return make

@@ -1,9 +1,12 @@
 """The package as a whole: what it exports, and what it says where LlamaIndex is missing."""
 
+import importlib
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
+import pytest
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
@@ -40,3 +43,25 @@ def test_a_missing_llamaindex_is_named_with_its_extra() -> None:
     )
     assert done.stdout.startswith("MissingDependencyError llama-index-core is not installed")
     assert "persona-judge-llm[llama-index]" in done.stdout
+
+
+def test_nothing_of_ours_passes_for_llamaindex() -> None:
+    # Both source roots, and nothing that was installed: no package of LlamaIndex's name is there.
+    root = Path(__file__).parents[3]
+    code = "import importlib.util as u; print(u.find_spec('llama_index'), u.find_spec('langchain'))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"PYTHONPATH": f"{root}:{root / 'integrations'}:{root / 'profiles'}"},
+    )
+    assert done.stdout.split() == ["None", "None"]
+
+
+def test_llamahub_is_told_what_there_is() -> None:
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    hub = project["tool"]["llamahub"]
+    module = importlib.import_module(hub["import_path"])
+    assert all(hasattr(module, name) for name in hub["class_authors"])

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
-from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.instrumentation.span import BaseSpan
-from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from llama_index.core.llms import ChatMessage
 
 from llama_index_persona_judge import PersonaJudgeLLM
@@ -27,38 +23,10 @@ from persona_judge_llm.errors import (
 from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.testing import tiny_engine
+from tests.integration.llama_index.observers import watched
 
 USER = "user-7f3a-sentinel"
 TASTE = "sentinel-taste-c41d"
-
-
-class Observer(BaseEventHandler):
-    """Writes down all it is told in events."""
-
-    told: list[str] = []  # noqa: RUF012  # pydantic copies it
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Observer"
-
-    def handle(self, event: Any, **kwargs: Any) -> None:
-        self.told += [repr(event), str(event.model_dump())]
-
-
-class SpanObserver(BaseSpanHandler[BaseSpan]):
-    """Writes down all it is told of spans."""
-
-    told: list[str] = []  # noqa: RUF012  # pydantic copies it
-
-    def new_span(self, *args: Any, **kwargs: Any) -> BaseSpan:
-        self.told += [repr(args), repr(kwargs)]
-        return BaseSpan(id_=kwargs["id_"])
-
-    def prepare_to_exit_span(self, *args: Any, **kwargs: Any) -> None:
-        self.told += [repr(args), repr(kwargs)]
-
-    def prepare_to_drop_span(self, *args: Any, **kwargs: Any) -> None:
-        self.told += [repr(args), repr(kwargs)]
 
 
 @pytest.fixture
@@ -95,28 +63,17 @@ def version_read(llm: PersonaJudgeLLM) -> int | None:
 def test_observers_learn_nothing_personal(
     way: str, private: PersonaJudgeLLM, caplog: pytest.LogCaptureFixture
 ) -> None:
-    root = get_dispatcher("root")
-    observer, spans = Observer(told=[]), SpanObserver()
-    spans.told = []
-    debug = LlamaDebugHandler(print_trace_on_end=False)
-    private.callback_manager = CallbackManager([debug])
-    root.add_event_handler(observer)
-    root.add_span_handler(spans)
     caplog.set_level(logging.DEBUG)
-    try:
+    with watched(private) as seen:
         if way == "bound":
             said = call_every_way(private.with_user(USER))
         elif way == "argument":
             said = call_every_way(private, user_id=USER)
         else:
             said = call_every_way(private, preferences=[f"{TASTE} one", f"{TASTE} two"])
-    finally:
-        root.event_handlers.remove(observer)
-        root.span_handlers.remove(spans)
-    payloads = [repr(event.payload) for event in debug.get_events()]
-    assert len(payloads) == 16
-    assert any("PersonaJudgeLLM.astream_chat-" in told for told in spans.told)
-    everything = "\n".join([*observer.told, *spans.told, *payloads, *map(repr, said), caplog.text])
+    assert len(seen.payloads) == 16
+    assert any("PersonaJudgeLLM.astream_chat-" in told for told in seen.spans.told)
+    everything = "\n".join([seen.everything, *map(repr, said), caplog.text])
     assert "additional_kwargs" in everything
     assert USER not in everything
     assert TASTE not in everything

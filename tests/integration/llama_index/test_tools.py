@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, FunctionAgent, ReActAgent
+from llama_index.core.agent.workflow import (
+    AgentOutput,
+    AgentStream,
+    AgentWorkflow,
+    FunctionAgent,
+    ReActAgent,
+)
 from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
@@ -15,7 +21,13 @@ from pydantic import BaseModel
 
 from llama_index_persona_judge import PersonaJudgeLLM
 from persona_judge_llm.engine import PersonaJudge
-from persona_judge_llm.errors import UnsupportedModelError
+from persona_judge_llm.errors import (
+    InvalidParameterError,
+    InvalidPromptError,
+    UnsupportedModelError,
+)
+from persona_judge_llm.in_memory import InMemoryProfileStore
+from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.testing import tiny_model, tiny_tokenizer
 
 # LlamaIndex's agents look at all of their own attributes, deprecated ones included, and ask
@@ -34,11 +46,16 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-ADD = FunctionTool.from_defaults(add)
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
 
 
-def call_text(**arguments: Any) -> str:
-    call = {"name": "add", "arguments": arguments}
+ADD, MULTIPLY = FunctionTool.from_defaults(add), FunctionTool.from_defaults(multiply)
+
+
+def call_text(name: str = "add", **arguments: Any) -> str:
+    call = {"name": name, "arguments": arguments}
     return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
 
 
@@ -148,7 +165,7 @@ def test_a_malformed_call_is_shown_as_it_was_written(
     *, stream: bool, scripted: ScriptedLLM
 ) -> None:
     written = 'So.\n<tool_call>\n{"name": "add", "argum</tool_call>'
-    llm = scripted(lambda _: written)
+    llm = scripted(lambda _: written, loop="reference")  # which holds answers to nothing
     if stream:
         items = list(llm.stream_chat_with_tools([ADD], user_msg="?"))
         assert "".join(item.delta or "" for item in items) == written
@@ -162,13 +179,118 @@ def test_a_malformed_call_is_shown_as_it_was_written(
         llm.get_tool_calls_from_response(response)
 
 
-def test_tools_can_be_declined_but_not_forced(scripted: ScriptedLLM) -> None:
+def test_tools_can_be_declined(scripted: ScriptedLLM) -> None:
     llm = scripted(calculates)
-    llm.chat_with_tools([ADD], user_msg="?", tool_choice="none")
+    answer = llm.chat_with_tools([ADD], user_msg="?", tool_choice="none", tool_required=True)
     assert "Add two numbers" not in llm.engine.calls[-1].prompt_a  # type: ignore[attr-defined]
-    for forced in ({"tool_required": True}, {"tool_choice": "add"}, {"tool_choice": "required"}):
-        with pytest.raises(UnsupportedModelError, match="cannot be made to"):
-            llm.chat_with_tools([ADD], user_msg="?", **forced)
+    assert not [b for b in answer.message.blocks if isinstance(b, ToolCallBlock)]
+
+
+FORCED: list[dict[str, Any]] = [
+    {"tool_required": True},
+    {"tool_choice": "any"},
+    {"tool_choice": "required"},
+    {"tool_choice": True},
+    {"tool_choice": "multiply"},
+    {"tool_choice": {"type": "function", "function": {"name": "multiply"}}},
+]
+
+
+@pytest.mark.parametrize("how", FORCED, ids=str)
+async def test_a_call_is_forced_on_any_weights(how: dict[str, Any], real: PersonaJudgeLLM) -> None:
+    llm = real.model_copy(update={"max_tokens": 150})
+
+    def called(response: Any) -> set[str]:
+        selections = llm.get_tool_calls_from_response(response)
+        assert not response.message.content
+        for selection in selections:
+            assert {type(value) for value in selection.tool_kwargs.values()} == {int}
+            assert sorted(selection.tool_kwargs) == ["a", "b"]
+        assert len(selections) == 1
+        assert len(response.message.additional_kwargs["tool_calls"]) == 1
+        return {selection.tool_name for selection in selections}
+
+    tools = [ADD, MULTIPLY]
+    expected = {"multiply"} if "multiply" in str(how) else {"add", "multiply"}
+    for seed in range(2):
+        arguments = {"user_msg": "20 + 22?", "user_id": "alice", "seed": seed, **how}
+        found = called(llm.chat_with_tools(tools, **arguments))
+        assert called(await llm.achat_with_tools(tools, **arguments)) == found
+        assert called(list(llm.stream_chat_with_tools(tools, **arguments))[-1]) == found
+        stream = await llm.astream_chat_with_tools(tools, **arguments)
+        assert called([item async for item in stream][-1]) == found
+        assert found <= expected
+
+
+def test_several_calls_are_made_only_where_they_are_allowed(real: PersonaJudgeLLM) -> None:
+    llm = real.model_copy(update={"max_tokens": 200})
+
+    def count(**how: Any) -> int:
+        messages = [ChatMessage("20 + 22?")]
+        tools = [ADD.metadata.to_openai_tool()]
+        # Random weights that like nothing so much as to open another call.
+        like = {259: 100.0}
+        answer = llm.chat(messages, tools=tools, tool_required=True, logit_bias=like, **how)
+        return len(llm.get_tool_calls_from_response(answer))
+
+    assert count(allow_parallel_tool_calls=True) > 1
+    assert count(allow_parallel_tool_calls=False) == 1
+
+
+def test_a_choice_that_is_not_there_is_refused(real: PersonaJudgeLLM) -> None:
+    for choice in ("subtract", 3, {}):
+        with pytest.raises(InvalidParameterError, match="tool_choice"):
+            real.chat_with_tools([ADD], user_msg="?", tool_choice=choice)
+    with pytest.raises(InvalidParameterError, match="tool_choice"):
+        real.chat([ChatMessage("?")], tool_choice="add")
+    with pytest.raises(InvalidParameterError, match="max_new_tokens"):
+        real.chat_with_tools([ADD], user_msg="?", tool_required=True)
+
+
+def test_a_template_without_tools_is_told_of_those_that_must_be_called() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    )
+    llm = PersonaJudgeLLM(engine=PersonaJudge(tiny_model(), tokenizer), max_tokens=150)
+    answer = llm.chat_with_tools([ADD], user_msg="20 + 22?", tool_required=True)
+    assert llm.get_tool_calls_from_response(answer)[0].tool_name == "add"
+    with pytest.raises(InvalidPromptError, match="tools"):
+        llm.chat_with_tools([ADD], user_msg="20 + 22?")
+
+
+@pytest.mark.parametrize("forced", [None, "get_weather"])
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_an_agent_gets_its_work_done_on_the_bundled_model(
+    forced: str | None, *, streaming: bool
+) -> None:
+    asked: list[str] = []
+
+    def get_weather(city: str) -> str:
+        """Get the weather of a city."""
+        asked.append(city)
+        return f"Sunny in {city}."
+
+    likes = (Preference("Be concise"), Preference("Make me laugh"))
+    store = InMemoryProfileStore([Profile("alice", likes)])
+    llm = PersonaJudgeLLM.bundled(profiles=store, temperature=0, max_tokens=80)
+    agent = FunctionAgent(
+        tools=[FunctionTool.from_defaults(get_weather)],
+        llm=llm.with_user("alice"),
+        streaming=streaming,
+        initial_tool_choice=forced,
+    )
+    run = agent.run("What is the weather in Paris?")
+    outputs = [event async for event in run.stream_events() if isinstance(event, AgentOutput)]
+    result: Any = await run
+    (call,) = result.tool_calls
+    assert asked == ["Paris"]
+    assert (call.tool_name, call.tool_kwargs) == ("get_weather", {"city": "Paris"})
+    assert call.tool_output.content == "Sunny in Paris."
+    assert "Paris" in str(result)
+    facts = [(event.raw["profile_version"], event.raw["acceptance_rate"]) for event in outputs]  # type: ignore[index]
+    assert [version for version, _ in facts] == [1, 1]
+    assert all(rate is not None for _, rate in facts)
 
 
 class Sum(BaseModel):
@@ -177,12 +299,10 @@ class Sum(BaseModel):
     total: int
 
 
-def test_structured_prediction_says_how_it_can_be_had(scripted: ScriptedLLM) -> None:
+def test_structured_prediction_is_read_out_of_a_script(scripted: ScriptedLLM) -> None:
     prompt = PromptTemplate("20 + 22?")
-    with pytest.raises(UnsupportedModelError, match="pydantic_program_mode"):
-        scripted().structured_predict(Sum, prompt)
-    llm = scripted(lambda _: '{"total": 42}', pydantic_program_mode="llm")
-    assert llm.structured_predict(Sum, prompt) == Sum(total=42)
-    again = llm.structured_predict(Sum, prompt, llm_kwargs={"user_id": "alice"})
-    assert again == Sum(total=42)
-    assert "Write for alice" in llm.engine.calls[-1].prompt_a  # type: ignore[attr-defined]
+    in_words = scripted(lambda _: '{"total": 42}', pydantic_program_mode="llm")
+    assert in_words.structured_predict(Sum, prompt) == Sum(total=42)
+    by_tool = scripted(lambda _: call_text(name="Sum", total=42))
+    assert by_tool.structured_predict(Sum, prompt, llm_kwargs={"user_id": "alice"}) == Sum(total=42)
+    assert "Write for alice" in by_tool.engine.calls[-1].prompt_a  # type: ignore[attr-defined]

@@ -1,0 +1,98 @@
+"""Rules that blend the sides' distributions at every token; pure functions on logits.
+
+Under Algorithm 1 each token is drawn from one side's distribution. These rules draw from one
+distribution made of all sides', for the same forward pass. With A, B and P the distributions of the
+two sides and of the plain model, and w the share of A's preferences in the weight of all:
+
+    overlap     min(A, B), normalised: what both would say
+    geometric   A^w B^(1-w), normalised: minimises w KL(.|A) + (1-w) KL(.|B)
+    mixture     w A + (1-w) B: what either would say
+    veto        A where B(x) > min(0.09, 0.3 exp(-H(B))), normalised: A speaks, B may forbid
+    compose     P (A/P)^(2 w s) (B/P)^(2 (1-w) s), normalised: what preferences change, added up;
+                s is the strength, 0 the plain model
+
+All are of the model's own distributions at temperature 1; temperature, top-k, top-p and min-p then
+act on the blend as they do on a single model's. Where a rule leaves nothing (the sides share no
+token), the mixture takes its place.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+BlendRule: TypeAlias = Literal["overlap", "geometric", "mixture", "veto", "compose"]
+BLEND_RULES: Final[tuple[str, ...]] = get_args(BlendRule)
+MAX_STRENGTH: Final = 10.0
+# Of typical acceptance (Medusa, arXiv 2401.10774).
+_EPSILON, _DELTA = 0.09, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How a task's rows become one distribution."""
+
+    rule: BlendRule
+    share: float
+    """Of A, from 0 to 1."""
+    strength: float = 1.0
+    """For "compose"."""
+    plain: bool = False
+    """Whether the last row is the plain model's."""
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Return the blend's logits.
+
+        Args:
+            logits: [rows, vocab]: A's, B's if there is one, and the plain model's if `plain`.
+
+        Returns:
+            [vocab] float32, log probabilities; NaN where a row holds NaN.
+        """
+        logs = torch.log_softmax(logits.float(), dim=-1)
+        if bool(logs.isnan().any()):  # for whoever draws from it to notice
+            return logs[0].new_full(logs[0].shape, torch.nan)
+        sides = logs[:-1] if self.plain else logs
+        if self.rule == "compose":
+            return self._composed(sides, logs[-1])
+        if len(sides) == 1:
+            return sides[0]
+        a, b = sides[0], sides[1]
+        blended = self._of_two(a, b)
+        nothing = blended.isneginf().all()
+        return torch.where(nothing, self._mixture(a, b), torch.log_softmax(blended, dim=-1))
+
+    def _of_two(self, a: Tensor, b: Tensor) -> Tensor:
+        if self.rule == "overlap":
+            return torch.minimum(a, b)
+        if self.rule == "geometric":
+            # A side without a say has none, not even by what it rules out (0 times infinity).
+            return _times(a, self.share) + _times(b, 1 - self.share)
+        if self.rule == "veto":
+            entropy = -(b.exp() * b.nan_to_num(neginf=0.0)).sum()
+            threshold = (math.log(_DELTA) - entropy).clamp_max(math.log(_EPSILON))
+            return a.masked_fill(b <= threshold, -torch.inf)
+        return self._mixture(a, b)
+
+    def _mixture(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.logaddexp(a + _log(self.share), b + _log(1 - self.share))
+
+    def _composed(self, sides: Tensor, plain: Tensor) -> Tensor:
+        shares = (1.0,) if len(sides) == 1 else (2 * self.share, 2 * (1 - self.share))
+        blended = plain
+        for side, share in zip(sides, shares, strict=True):
+            # What the plain model rules out stays ruled out.
+            gain = (side - plain).masked_fill(plain.isneginf(), 0.0)
+            blended = blended + _times(gain, share * self.strength)
+        nothing = blended.isneginf().all()
+        return torch.where(nothing, plain, torch.log_softmax(blended, dim=-1))
+
+
+def _times(logs: Tensor, factor: float) -> Tensor:
+    return logs * factor if factor else torch.zeros_like(logs)
+
+
+def _log(share: float) -> float:
+    return math.log(share) if share > 0 else -math.inf

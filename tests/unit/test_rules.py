@@ -1,0 +1,210 @@
+"""Rules that blend: their closed forms, sides that share nothing, and the rules in a decoder."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_judge_llm.decoding.dual import DualDecoding
+from persona_judge_llm.decoding.tasks import DecodeTask
+from persona_judge_llm.errors import InvalidParameterError, NumericalError
+from persona_judge_llm.requests import Request
+from persona_judge_llm.rules import BLEND_RULES, Blend
+from persona_judge_llm.sampling import SamplingParams
+from persona_judge_llm.testing import HistoryModel, tiny_engine
+
+A, B, PLAIN = (0, 2, 1), (1, 3), (2, 2)
+PREFERENCES = ["Be concise", "Make me laugh"]
+rows = st.lists(st.floats(-8, 8, width=32), min_size=6, max_size=6)
+
+
+def expected(rule, probs, share, strength=1.0):
+    """The closed forms, on probabilities."""
+    a, b = probs[0], probs[1]
+    if rule == "overlap":
+        blended = np.minimum(a, b)
+    elif rule == "geometric":
+        blended = a**share * b ** (1 - share)
+    elif rule == "mixture":
+        blended = share * a + (1 - share) * b
+    elif rule == "veto":
+        entropy = -(b * np.log(b)).sum()
+        blended = a * (b > min(0.09, 0.3 * np.exp(-entropy)))
+    else:
+        plain = probs[2]
+        blended = plain * (a / plain) ** (2 * share * strength)
+        blended = blended * (b / plain) ** (2 * (1 - share) * strength)
+    return blended / blended.sum()
+
+
+def blend(rule, share=0.5, strength=1.0):
+    return Blend(rule, share, strength, plain=rule == "compose")
+
+
+@pytest.mark.parametrize("rule", BLEND_RULES)
+@given(a=rows, b=rows, plain=rows, share=st.floats(0, 1), strength=st.floats(0, 3))
+def test_each_rule_has_its_closed_form(rule, a, b, plain, share, strength):
+    logits = torch.tensor([a, b, plain] if rule == "compose" else [a, b])
+    probs = torch.softmax(logits.double(), -1).numpy()
+    wanted = expected(rule, probs, share, strength)
+    found = blend(rule, share, strength).scores(logits).double().exp().numpy()
+    if rule == "veto":  # a token at the very threshold may fall to either side of it
+        threshold = min(0.09, 0.3 * np.exp((probs[1] * np.log(probs[1])).sum()))
+        if (abs(probs[1] - threshold) < 1e-6).any():
+            return
+    assert np.abs(found - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize("rule", BLEND_RULES)
+def test_sides_that_share_nothing_still_give_a_distribution(rule):
+    inf = float("inf")
+    sides = [[0.0, -inf, -inf, -inf], [-inf, -inf, 1.0, -inf]]
+    logits = torch.tensor([*sides, [0.0, 0.0, 0.0, -inf]] if rule == "compose" else sides)
+    probs = blend(rule).scores(logits).exp()
+    assert probs.sum() == pytest.approx(1.0)
+    assert not probs.isnan().any()
+    assert probs[3] == 0
+    if rule in ("overlap", "geometric", "veto", "mixture"):
+        assert probs.tolist() == pytest.approx([0.5, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize("rule", BLEND_RULES)
+@pytest.mark.parametrize("place", [0, 1])
+def test_nan_on_either_side_is_not_hidden(rule, place):
+    logits = torch.zeros(3 if rule == "compose" else 2, 5)
+    logits[place, 3] = torch.nan
+    assert blend(rule).scores(logits).isnan().all()
+
+
+def test_a_side_of_no_weight_has_no_say():
+    logits = torch.tensor([[0.0, 1.0, 2.0], [5.0, -float("inf"), 0.0]])
+    for rule in ("geometric", "mixture"):
+        found = blend(rule, share=1.0).scores(logits)
+        assert torch.allclose(found, torch.log_softmax(logits[0], -1), atol=1e-6)
+    with_plain = torch.cat([logits, torch.tensor([[0.5, 0.0, 0.0]])])
+    found = blend("compose", strength=0.0).scores(with_plain)
+    assert torch.allclose(found, torch.log_softmax(with_plain[2], -1), atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", BLEND_RULES)
+def test_a_decoder_draws_from_the_blend_of_what_all_rows_say(rule):
+    model = HistoryModel(seed=7)
+    params = SamplingParams(max_new_tokens=5, top_logprobs=4).resolved(SamplingParams())
+    sides = [A, B, PLAIN] if rule == "compose" else [A, B]
+    blended = DecodeTask(
+        prompt_a=A,
+        prompt_b=B,
+        prompt_plain=PLAIN if rule == "compose" else None,
+        params=params,
+        seed=3,
+        num_draft_tokens=2,
+        turns=(1, 1),
+        blend=blend(rule, share=0.3),
+    )
+    beside = DecodeTask(
+        prompt_a=B, prompt_b=A, params=params, seed=4, num_draft_tokens=2, turns=(1, 1)
+    )
+    decoding = DualDecoding(model, [beside, blended, beside])
+    text = []
+    while len(text) < 5:
+        for index, tokens in decoding.step():
+            for token in tokens if index == 1 else ():
+                logits = torch.stack([model.logits([*prompt, *text]) for prompt in sides])
+                probs = torch.softmax(logits.double(), -1).numpy()
+                wanted = expected(rule, probs, 0.3)
+                assert token.judge_prob == pytest.approx(wanted[token.token_id], abs=1e-5)
+                assert {t: pytest.approx(p, abs=1e-5) for t, p in token.top_probs} == {
+                    t: p for t, p in enumerate(wanted) if p > 0
+                }
+                assert (token.outcome, token.judged_by, token.draft_prob) == ("sampled", None, None)
+                text.append(token.token_id)
+    alone = DualDecoding(model, [blended])
+    again = []
+    while len(again) < 5:
+        again += [t.token_id for _, tokens in alone.step() for t in tokens]
+    assert again == text
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with tiny_engine() as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("rule", BLEND_RULES)
+def test_an_engine_answers_by_each_rule_and_repeats_itself(engine, rule):
+    params = SamplingParams(max_new_tokens=12, seed=5)
+    answer = engine.generate("Hi", preferences=PREFERENCES, rule=rule, params=params)
+    assert {t.outcome for t in answer.trace} == {"sampled"}
+    assert answer.acceptance_rate is None
+    assert answer.usage.forward_passes <= len(answer.token_ids) + 2
+    request = Request("Hi", preferences=PREFERENCES, rule=rule, params=params)
+    other = Request("Hi", preferences=["Be vivid"], params=params)
+    assert engine.generate_batch([other, request, other])[1].text == answer.text
+
+
+def test_no_strength_is_the_plain_model_and_more_is_not(engine):
+    params = SamplingParams(max_new_tokens=12, seed=5)
+    texts = [
+        engine.generate(
+            "Hi", preferences=PREFERENCES, rule="compose", strength=strength, params=params
+        ).text
+        for strength in (0, 1.0, 2.5)
+    ]
+    assert texts[0] == engine.generate("Hi", params=params).text
+    assert len(set(texts)) == 3
+
+
+def test_one_preference_is_composed_with_the_plain_model(engine):
+    params = SamplingParams(max_new_tokens=8, seed=5, temperature=0)
+    plan = engine.plan("Hi", preferences=["Be concise"], rule="compose", params=params)
+    assert [len(p) for p in plan.task().prompts] == [
+        len(plan.prompt_ids_a),
+        plan.prompt_tokens,
+    ]
+    at_one = engine.generate(plan).text  # P (A / P)^1 is A
+    assert at_one == engine.generate("Hi", preferences=["Be concise"], params=params).text
+    overlap = engine.plan("Hi", preferences=["Be concise"], rule="overlap", params=params)
+    assert overlap.task().blend is None
+
+
+def test_the_strength_is_part_of_the_fingerprint(engine):
+    marks = {
+        engine.plan("Hi", preferences=PREFERENCES, rule="compose", strength=s).fingerprint
+        for s in (0.5, 1.0, None)
+    }
+    assert len(marks) == 2  # None is the engine's, which is 1
+
+
+@pytest.mark.parametrize("strength", [-0.1, 10.5, "1", True, float("nan")])
+def test_a_strength_that_cannot_be_used_is_refused(strength):
+    with pytest.raises(InvalidParameterError, match="strength"):
+        Request("Hi", strength=strength)
+
+
+def test_the_loop_as_printed_knows_no_blend():
+    with (
+        tiny_engine(loop="reference") as engine,
+        pytest.raises(InvalidParameterError, match="rule"),
+    ):
+        engine.generate("Hi", preferences=PREFERENCES, rule="overlap")
+
+
+def test_a_model_that_returns_nan_fails_the_call():
+    class Broken(HistoryModel):
+        def __init__(self):
+            super().__init__()
+            self.table[:, 1] = torch.nan
+
+    task = DecodeTask(
+        prompt_a=A,
+        prompt_b=B,
+        params=SamplingParams(max_new_tokens=5).resolved(SamplingParams()),
+        seed=3,
+        num_draft_tokens=2,
+        turns=(1, 1),
+        blend=blend("overlap"),
+    )
+    ((_, found),) = DualDecoding(Broken(), [task]).step()
+    assert isinstance(found, NumericalError)
