@@ -32,7 +32,7 @@ TASTES = {
     "kim": ("Use vivid images", "Use emoji"),
 }
 QUESTION = "When does the library in Kelby close?"
-TURNS = ("Who is the gardener of Kelby?", "What is the code for the tool shed?")
+TURNS = ("Who is the gardener of Kelby?", "When was Tom Corin born?")
 
 
 class MiniLM(BaseEmbedding):

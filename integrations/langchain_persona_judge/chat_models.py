@@ -25,10 +25,14 @@ from langchain_persona_judge.chat_calls import ChatCalls
 from langchain_persona_judge.messages import to_chat
 from langchain_persona_judge.results import AnswerStream, answer
 from langchain_persona_judge.settings import Call
-from langchain_persona_judge.structured import Method, structured
+from langchain_persona_judge.structured import Method, compile_now, structured
 from persona_judge_llm import __version__
 from persona_judge_llm.answer_forms import FORM, constraint_of, instruction, tool_choice_of
-from persona_judge_llm.errors import ContextOverflowError, InvalidParameterError
+from persona_judge_llm.errors import (
+    ContextOverflowError,
+    InvalidParameterError,
+    InvalidPromptError,
+)
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.requests import Prompt, Request
 from persona_judge_llm.sampling import SamplingParams
@@ -174,9 +178,14 @@ class ChatPersonaJudge(ChatCalls):
             InvalidParameterError: a choice that cannot be met.
             UnsupportedModelError: a forced call on a tokenizer that cannot be constrained.
         """
-        schemas = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        try:
+            schemas = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        except Exception as error:
+            raise InvalidPromptError(
+                "tools", tools, "functions, tools, classes or schemas"
+            ) from error
         chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
-        constraint_of({**kwargs, **chosen}, schemas)  # now, not at the first call
+        compile_now(self.engine, constraint_of({**kwargs, **chosen}, schemas))
         return self.bind(tools=schemas, **chosen, **kwargs)
 
     def with_structured_output(

@@ -1,6 +1,7 @@
 """A model that answers by a script, users whose answers tell whose they are, tidy globals."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import llama_index.core
 import pytest
@@ -178,15 +179,24 @@ def real(real_engine: PersonaJudge) -> PersonaJudgeLLM:
     return PersonaJudgeLLM(engine=real_engine, max_tokens=8)
 
 
-@pytest.fixture(autouse=True)
-def globals_as_found() -> Iterator[None]:
-    """Undo what a test does to LlamaIndex's global settings."""
+@contextmanager
+def globals_kept() -> Iterator[None]:
+    """Undo what is done to LlamaIndex's global settings."""
     settings = dict(Settings.__dict__)
     tokenizer = llama_index.core.global_tokenizer
     handler = llama_index.core.global_handler
-    Settings.embed_model = MockEmbedding(embed_dim=4)
-    yield
-    Settings.__dict__.clear()
-    Settings.__dict__.update(settings)
-    llama_index.core.global_tokenizer = tokenizer
-    llama_index.core.global_handler = handler
+    try:
+        yield
+    finally:
+        Settings.__dict__.clear()
+        Settings.__dict__.update(settings)
+        llama_index.core.global_tokenizer = tokenizer
+        llama_index.core.global_handler = handler
+
+
+@pytest.fixture(autouse=True)
+def globals_as_found() -> Iterator[None]:
+    """Undo what a test does to LlamaIndex's global settings."""
+    with globals_kept():
+        Settings.embed_model = MockEmbedding(embed_dim=4)
+        yield
