@@ -6,6 +6,7 @@ with the model that ours has. Nothing is switched off for anybody, so that the c
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import pytest
 from llama_index.core.llms import LLM, MockLLM
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.machine import versions
 from llama_index_persona_judge import PersonaJudgeLLM
@@ -32,8 +34,8 @@ SEATS = {"TestOurs": "PersonaJudgeLLM", "TestMock": "MockLLM", "TestTheirs": "Hu
 PACKAGES = ("persona-judge-llm", "llama-index-core", "llama-index-llms-huggingface")
 THEIR_PACKAGE = "llama_index.llms.huggingface"
 MOST_TOKENS = 40
-TEST_SECONDS = 30.0
-MOST_SECONDS = 1200
+TEST_SECONDS = 120.0
+MOST_SECONDS = 3600
 WIDTH = 100
 
 
@@ -45,7 +47,8 @@ class Outcome:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """The names of tests, and how each failed."""
 
 
 class TestOurs(LLMConformanceTests):
@@ -91,7 +94,7 @@ class TestTheirs(LLMConformanceTests):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         path = bundled.path()
-        model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(path, local_files_only=True)
         return model.eval(), AutoTokenizer.from_pretrained(path, local_files_only=True)
 
     @pytest.fixture
@@ -108,7 +111,7 @@ class TestTheirs(LLMConformanceTests):
                 tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
             )
 
-        return HuggingFaceLLM(
+        llm: LLM = HuggingFaceLLM(
             model=model,
             tokenizer=tokenizer,
             model_name=str(bundled.path()),
@@ -119,6 +122,7 @@ class TestTheirs(LLMConformanceTests):
             is_chat_model=True,
             completion_to_prompt=as_one_turn,
         )
+        return llm
 
 
 def run(seat: str, arguments: Sequence[str] = ()) -> Outcome:
@@ -136,6 +140,8 @@ def run(seat: str, arguments: Sequence[str] = ()) -> Outcome:
             subprocess.run(
                 [*command, f"{__file__}::{seat}"],
                 cwd=Path(__file__).parents[1],
+                # All three models are small: a second thread of torch costs more than it gives.
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 check=False,
@@ -149,13 +155,14 @@ def run(seat: str, arguments: Sequence[str] = ()) -> Outcome:
 
 
 def _count(case: ElementTree.Element, outcome: Outcome) -> None:
+    problem = next((part for part in case if part.tag in ("failure", "error")), None)
     if case.find("skipped") is not None:
         outcome.skipped += 1
-    elif case.find("failure") is not None or case.find("error") is not None:
-        outcome.failed += 1
-        outcome.failures.append(case.get("name", ""))
-    else:
+    elif problem is None:
         outcome.passed += 1
+    else:
+        outcome.failed += 1
+        outcome.failures[case.get("name", "")] = problem.get("message", "").split("\n")[0]
 
 
 def show(outcomes: Sequence[Outcome]) -> None:
@@ -170,8 +177,8 @@ def show(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.failures:
             console.print(f"{outcome.llm} failed:", highlight=False)
-        for name in outcome.failures:
-            console.print(f"  {name}", markup=False, highlight=False)
+        for name, how in outcome.failures.items():
+            console.print(Text(f"  {name}: {how}"), no_wrap=True, overflow="ellipsis")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,9 @@
 """Whose an LLM's calls are: bound copies, neutral copies, and LlamaIndex's own default LLM."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.indices.prompt_helper import ChatPromptHelper, PromptHelper
@@ -10,9 +11,26 @@ from llama_index.core.llms.llm import LLM
 from llama_index.core.settings import Settings
 from typing_extensions import Self
 
+from llama_index_persona_judge.calls import unobserved
 from llama_index_persona_judge.parameters import PERSONAL, Caller
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.preferences import check_user_id
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def settled(method: Method) -> Method:
+    """Make the user of an asynchronous method the one of its call, wherever it is awaited.
+
+    No observer is told of the method itself: what it calls is observed.
+    """
+
+    @functools.wraps(method)
+    def call(llm: "BoundLLM", *args: Any, **kwargs: Any) -> Any:
+        bound, _ = llm._for_one_call(None)  # noqa: SLF001
+        return method(bound, *args, **kwargs)
+
+    return cast("Method", unobserved(call))
 
 
 class BoundLLM(LLM):
@@ -62,7 +80,8 @@ class BoundLLM(LLM):
         `Settings` it holds for the whole process; a text splitter made before keeps its tokenizer.
         """
         Settings.llm = self
-        Settings.tokenizer = self._engine.tokenizer
+        encode = self._engine.tokenizer.encode
+        Settings.tokenizer = functools.partial(encode, add_special_tokens=False)
         # They keep the tokenizer that is set when they are made.
         Settings.prompt_helper = PromptHelper.from_llm_metadata(self.metadata)
         Settings.chat_prompt_helper = ChatPromptHelper.from_llm_metadata(self.metadata)

@@ -42,7 +42,8 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
     """A LlamaIndex LLM that answers each user in that user's own taste.
 
     The user of a call is, in this order: its `user_id=`, the user of the copy that `with_user()`
-    made, the `use_user()` scope at the moment of the call. Give engines and agents a bound copy:
+    made, the tag of `instrument_tags({"user_id": ...})`, which all of LlamaIndex's events show, the
+    `use_user()` scope at the moment of the call. Give engines and agents a bound copy:
     their streams call the LLM only when they are read, when a scope may long be over.
 
         llm = PersonaJudgeLLM(engine=engine)
@@ -73,6 +74,7 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
     rule: Rule | None = None
     num_draft_tokens: int | None = None
     turns: tuple[int, int] | None = None
+    strength: float | None = None
     placement: Placement | None = None
     prefix_reserve: int | None = Field(
         default=None, ge=0, description="Tokens kept free for preferences; see `metadata`."
@@ -103,6 +105,7 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
             name = ".".join(str(part) for part in found["loc"])
             raise InvalidParameterError(name, found["input"], found["msg"]) from None
         check_settings(self._settings())
+        engine.grammars.warm_up()  # here, rather than on some event loop later
         self._engine = engine
 
     @classmethod

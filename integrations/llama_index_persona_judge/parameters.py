@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from llama_index.core.instrumentation.dispatcher import active_instrument_tags
+
 from llama_index_persona_judge.messages import with_instructions, written_tools
 from persona_judge_llm.answer_forms import constraint_of, instruction, tool_choice_of
 from persona_judge_llm.errors import InvalidParameterError
@@ -13,17 +15,20 @@ from persona_judge_llm.requests import (
     check_num_draft_tokens,
     check_placement,
     check_rule,
+    check_strength,
     check_turns,
 )
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.scope import resolve_user
 
 SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
-DECODING: Final = ("rule", "num_draft_tokens", "turns", "placement")
+DECODING: Final = ("rule", "num_draft_tokens", "turns", "strength", "placement")
 SETTINGS: Final = ("max_tokens", *SAMPLING, *DECODING)
 """Fields of the LLM that a call may override."""
 PERSONAL: Final = frozenset({"user_id", "preferences", "scope"})
 """What no event, span or callback may see."""
+TAG: Final = "user_id"
+"""The tag of LlamaIndex's `instrument_tags` that names the user; all its events show it."""
 _FORM: Final = (
     *("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format"),
 )
@@ -54,7 +59,10 @@ class Caller:
         user_id = given.get("user_id")
         if "preferences" in given or (self.neutral and user_id is not None):
             return user_id, False
-        return (None, True) if self.neutral else resolve_user(user_id, self.user_id)
+        if self.neutral:
+            return None, True
+        tagged = active_instrument_tags.get().get(TAG)
+        return resolve_user(user_id, tagged if self.user_id is None else self.user_id)
 
 
 def to_request(
@@ -107,6 +115,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     sampling_params(settings)
     check_rule(settings["rule"])
     check_num_draft_tokens(settings["num_draft_tokens"])
+    check_strength(settings["strength"])
     check_placement(settings["placement"])
     if settings["turns"] is not None:
         check_turns(settings["turns"])

@@ -1,6 +1,6 @@
 """Structured prediction: objects of a class from any model, whatever its weights."""
 
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Generator
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ from llama_index.core.program.utils import get_program_for_llm
 from llama_index.core.types import PydanticProgramMode
 from typing_extensions import Self
 
-from llama_index_persona_judge.binding import BoundLLM
+from llama_index_persona_judge.binding import BoundLLM, settled
 from llama_index_persona_judge.calls import unobserved
 from llama_index_persona_judge.structured_llm import StructuredAnswers
 from persona_judge_llm.constraints import Constraint
@@ -40,18 +40,18 @@ class StructuredPrediction(BoundLLM):
         asked = super(StructuredPrediction, llm).structured_predict
         return asked(output_cls, copy(prompt), held, **prompt_args)
 
-    @unobserved
-    def astructured_predict(
+    @settled
+    async def astructured_predict(
         self,
         output_cls: type[Any],
         prompt: "PromptTemplate",
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Any:
         """Return an object of a class; `llm_kwargs` may name the user."""
         llm, held = self._held(output_cls, llm_kwargs, by_tool=self._asks_by_tool)
         asked = super(StructuredPrediction, llm).astructured_predict
-        return asked(output_cls, copy(prompt), held, **prompt_args)
+        return await asked(output_cls, copy(prompt), held, **prompt_args)
 
     @unobserved
     def stream_structured_predict(
@@ -66,18 +66,18 @@ class StructuredPrediction(BoundLLM):
         asked = super(StructuredPrediction, llm).stream_structured_predict
         return asked(output_cls, copy(prompt), held, **prompt_args)
 
-    @unobserved
-    def astream_structured_predict(
+    @settled
+    async def astream_structured_predict(
         self,
         output_cls: type[Any],
         prompt: "PromptTemplate",
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Coroutine[Any, Any, AsyncGenerator[Any, None]]:
+    ) -> AsyncGenerator[Any, None]:
         """Return an object as it grows; `llm_kwargs` may name the user."""
         llm, held = self._held(output_cls, llm_kwargs, by_tool=False)
         asked = super(StructuredPrediction, llm).astream_structured_predict
-        return asked(output_cls, copy(prompt), held, **prompt_args)
+        return await asked(output_cls, copy(prompt), held, **prompt_args)
 
     def as_structured_llm(self, output_cls: "type[BaseModel]", **kwargs: Any) -> StructuredLLM:
         """Return an LLM whose every answer is an object of a class, as JSON and in `raw`."""

@@ -80,7 +80,7 @@ class StructuredAnswers(StructuredLLM):
         return stream_chat_to_completion_decorator(self.stream_chat)(prompt, **kwargs)
 
     @unobserved
-    async def astream_complete(  # type: ignore[override]  # the base's annotation is a slip
+    async def astream_complete(  # pyright: ignore[reportIncompatibleMethodOverride]  # a slip there
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """Answer a text with an object as it grows."""

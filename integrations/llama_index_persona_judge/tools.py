@@ -1,6 +1,6 @@
 """Tools that the model may call: their schemas on the way in, its calls on the way out."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
@@ -8,7 +8,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from typing_extensions import Self
 
-from llama_index_persona_judge.binding import BoundLLM
+from llama_index_persona_judge.binding import BoundLLM, settled
 from llama_index_persona_judge.calls import unobserved
 from persona_judge_llm.errors import UnsupportedModelError
 
@@ -31,13 +31,13 @@ class ToolCallingLLM(BoundLLM, FunctionCallingLLM):
         llm, given = self._for_a_call_of_a_tool(kwargs)
         return super(ToolCallingLLM, llm).predict_and_call(tools, *args, **given)
 
-    @unobserved
-    def apredict_and_call(
+    @settled
+    async def apredict_and_call(
         self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
-    ) -> Coroutine[Any, Any, "AgentChatResponse"]:
+    ) -> "AgentChatResponse":
         """Let the model call a tool, and make the call; as `predict_and_call`."""
         llm, given = self._for_a_call_of_a_tool(kwargs)
-        return super(ToolCallingLLM, llm).apredict_and_call(tools, *args, **given)
+        return await super(ToolCallingLLM, llm).apredict_and_call(tools, *args, **given)
 
     def _for_a_call_of_a_tool(self, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         llm, given = self._for_one_call(kwargs)

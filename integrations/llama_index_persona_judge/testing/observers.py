@@ -109,7 +109,12 @@ class _Seen(BaseCallbackHandler):
         self.events: list[str] = []
 
     def on_event_start(
-        self, event_type: CBEventType, payload: Any = None, event_id: str = "", **rest: Any
+        self,
+        event_type: CBEventType,
+        payload: Any = None,
+        event_id: str = "",
+        parent_id: str = "",
+        **rest: Any,
     ) -> str:
         if event_type == CBEventType.LLM:
             self.callbacks.append("start")

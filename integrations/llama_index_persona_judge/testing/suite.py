@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import Context
 from types import FrameType
 from typing import Any, ClassVar, TypeVar
@@ -76,23 +77,28 @@ class LLMSuite:
 
     @pytest.fixture(autouse=True)
     def _in_time(self) -> Iterator[None]:
-        """Fail a test that hangs, as a stream does whose model failed in a thread."""
-        if threading.current_thread() is not threading.main_thread() or not hasattr(
-            signal, "SIGALRM"
-        ):
+        with within(self.time_limit):
             yield
-            return
 
-        def late(_number: int, _frame: FrameType | None) -> None:
-            pytest.fail(f"not done after {self.time_limit:g} seconds")
 
-        before = signal.signal(signal.SIGALRM, late)
-        signal.setitimer(signal.ITIMER_REAL, self.time_limit)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fail a test that hangs, as a stream does whose model failed in a thread."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+
+    def late(_number: int, _frame: FrameType | None) -> None:
+        pytest.fail(f"not done after {seconds:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def ask(llm: LLM, method: str, question: str = QUESTION, **kwargs: Any) -> list[Any]:

@@ -1,7 +1,5 @@
 """Our own suite of LlamaIndex's contracts, on ours with everything on, and on LlamaIndex's mock."""
 
-from typing import Any
-
 import pytest
 from llama_index.core.llms import LLM, MockLLM
 
@@ -19,9 +17,10 @@ ALICE = Profile("alice", (Preference("Be brief"), Preference("Use vivid images")
 class Ours(LLMConformanceTests):
     """With users or without, everything is on."""
 
-    def restored(self, llm: Any) -> LLM:
+    def restored(self, llm: LLM) -> LLM:
+        assert isinstance(llm, PersonaJudgeLLM)
         # Neither the engine nor the user is among the settings.
-        return type(llm).from_dict(llm.to_dict(), engine=llm.engine).with_user("alice")
+        return PersonaJudgeLLM.from_dict(llm.to_dict(), engine=llm.engine).with_user("alice")
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def test_an_llm_of_objects_answers_in_all_eight_ways(llm: PersonaJudgeLLM) -> No
             await structured.astream_chat(messages),
             await structured.astream_complete("20 + 22?"),
         ):
-            found.append([item async for item in stream][-1])  # type: ignore[attr-defined]  # noqa: PERF401
+            found.append([item async for item in stream][-1])  # noqa: PERF401
         return found
 
     answers: list[Any] = [structured.chat(messages)]
@@ -249,7 +249,7 @@ def everything(llm: PersonaJudgeLLM, **kwargs: Any) -> list[Callable[[], Any]]:
     tool = FunctionTool.from_defaults(lambda a: a, name="add", fn_schema=Sum)
     structured, messages = llm.as_structured_llm(Sum), [ChatMessage("1 + 1?")]
     return [
-        *[lambda how=how: predicted(llm, how, **kwargs) for how in HOWS],  # type: ignore[misc]
+        *[lambda how=how: predicted(llm, how, **kwargs) for how in HOWS],
         lambda: structured.chat(messages, **kwargs),
         lambda: structured.complete("1 + 1?", **kwargs),
         lambda: list(structured.stream_chat(messages, **kwargs)),
@@ -263,7 +263,8 @@ def everything(llm: PersonaJudgeLLM, **kwargs: Any) -> list[Callable[[], Any]]:
 
 @pytest.mark.parametrize("way", ["argument", "bound", "preferences"])
 def test_each_is_announced_once_and_tells_nothing_personal(way: str, llm: PersonaJudgeLLM) -> None:
-    bound, kwargs = llm, {}
+    bound = llm
+    kwargs: dict[str, Any] = {}
     if way == "argument":
         kwargs = {"user_id": ALICE}
     elif way == "bound":

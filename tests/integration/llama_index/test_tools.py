@@ -238,7 +238,8 @@ def test_several_calls_are_made_only_where_they_are_allowed(real: PersonaJudgeLL
 
 
 def test_a_choice_that_is_not_there_is_refused(real: PersonaJudgeLLM) -> None:
-    for choice in ("subtract", 3, {}):
+    choices: list[Any] = ["subtract", 3, {}]
+    for choice in choices:
         with pytest.raises(InvalidParameterError, match="tool_choice"):
             real.chat_with_tools([ADD], user_msg="?", tool_choice=choice)
     with pytest.raises(InvalidParameterError, match="tool_choice"):

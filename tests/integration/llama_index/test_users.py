@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from llama_index.core import Settings, VectorStoreIndex
+from llama_index.core.instrumentation.dispatcher import instrument_tags
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import TextNode
@@ -18,6 +19,7 @@ from persona_judge_llm.errors import (
     InvalidParameterError,
     InvalidPreferenceError,
     MissingUserError,
+    UnknownUserError,
 )
 from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.preferences import Preference
@@ -49,6 +51,21 @@ def test_an_argument_goes_before_a_bound_copy_before_a_scope(llm: PersonaJudgeLL
         assert bob.complete("hi").text == "For nobody only."
         assert bob.complete("hi", user_id="alice").text == "For alice only."
     assert bob.complete("hi", persona=False).text == "For nobody only."
+
+
+def test_a_tag_of_llamaindex_names_the_user_between_copy_and_scope(llm: PersonaJudgeLLM) -> None:
+    with use_user("carol"), instrument_tags({"user_id": "alice"}):
+        assert llm.complete("hi").text == "For alice only."
+        assert llm.with_user("bob").complete("hi").text == "For bob only."
+        assert llm.complete("hi", user_id="bob").text == "For bob only."
+        stream = llm.stream_complete("hi")
+        with no_persona():
+            assert llm.complete("hi").text == "For nobody only."
+    assert [r.text for r in stream][-1] == "For alice only."
+    with instrument_tags({"user_id": "mallory"}), pytest.raises(UnknownUserError):
+        llm.complete("hi")
+    with instrument_tags({"other": "alice"}):
+        assert llm.complete("hi").text == "For nobody only."
 
 
 def test_preferences_of_a_call_go_before_every_user_but_its_own(llm: PersonaJudgeLLM) -> None:
