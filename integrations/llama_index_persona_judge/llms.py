@@ -38,7 +38,7 @@ from persona_judge_llm.preferences import AnyProfileStore
 from persona_judge_llm.requests import Placement, Prompt, Rule
 
 
-class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):
+class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A LlamaIndex LLM that answers each user in that user's own taste.
 
     The user of a call is, in this order: its `user_id=`, the user of the copy that `with_user()`

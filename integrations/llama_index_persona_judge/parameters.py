@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from llama_index.core.instrumentation.dispatcher import active_instrument_tags
+from llama_index.core.instrumentation.dispatcher import (  # type: ignore[attr-defined]
+    active_instrument_tags,
+)
 
 from llama_index_persona_judge.messages import with_instructions, written_tools
 from persona_judge_llm.answer_forms import constraint_of, instruction, tool_choice_of

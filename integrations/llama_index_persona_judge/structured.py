@@ -41,7 +41,7 @@ class StructuredPrediction(BoundLLM):
         return asked(output_cls, copy(prompt), held, **prompt_args)
 
     @settled
-    async def astructured_predict(
+    async def astructured_predict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         output_cls: type[Any],
         prompt: "PromptTemplate",
@@ -67,7 +67,7 @@ class StructuredPrediction(BoundLLM):
         return asked(output_cls, copy(prompt), held, **prompt_args)
 
     @settled
-    async def astream_structured_predict(
+    async def astream_structured_predict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         output_cls: type[Any],
         prompt: "PromptTemplate",

@@ -32,7 +32,7 @@ class ToolCallingLLM(BoundLLM, FunctionCallingLLM):
         return super(ToolCallingLLM, llm).predict_and_call(tools, *args, **given)
 
     @settled
-    async def apredict_and_call(
+    async def apredict_and_call(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
     ) -> "AgentChatResponse":
         """Let the model call a tool, and make the call; as `predict_and_call`."""

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from llama_index.core import Settings, VectorStoreIndex
-from llama_index.core.instrumentation.dispatcher import instrument_tags
+from llama_index.core.instrumentation.dispatcher import (  # type: ignore[attr-defined]
+    instrument_tags,
+)
 from llama_index.core.llms import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import TextNode
