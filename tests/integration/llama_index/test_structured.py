@@ -262,6 +262,7 @@ def everything(llm: PersonaJudgeLLM, **kwargs: Any) -> list[Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("way", ["argument", "bound", "preferences"])
+@pytest.mark.parametrize("llm", ["tools", "no tools"], indirect=True)
 def test_each_is_announced_once_and_tells_nothing_personal(way: str, llm: PersonaJudgeLLM) -> None:
     bound = llm
     kwargs: dict[str, Any] = {}

@@ -72,7 +72,7 @@ SCHEMAS = {
     },
     "constants": objects(a={"const": "né \"q\" \\"}, b={"const": [1, {"x": None}]}, c={"const": 7}),
     "names": objects(**{"naïve key": INTEGER, '"quoted"\\': STRING, "日本": {"type": "boolean"}}),
-    "many names": objects(**{f"{chr(97 + n)}{n}": INTEGER for n in range(24)}),
+    "many names": objects(**{f"{chr(97 + n)}{n}": INTEGER for n in range(10)}),
     "dates": objects(
         day={"type": "string", "format": "date"}, u={"type": "string", "format": "uuid"}
     ),
