@@ -76,7 +76,8 @@ class _Peer:
     def chat_model_class(self) -> type[BaseChatModel]:
         from langchain_huggingface import ChatHuggingFace
 
-        return ChatHuggingFace
+        theirs: type[BaseChatModel] = ChatHuggingFace
+        return theirs
 
     @property
     def chat_model_params(self) -> dict[str, Any]:

@@ -53,7 +53,8 @@ class Answers(LLMSuite):
         """`formatted=True` says that a template is applied already."""
         if "stream" in method:
             self.need("supports_streaming")
-        assert answer_to(llm, method, formatted=True)
+        (*_, answer) = ask(llm, method, formatted=True)
+        assert isinstance(answer, CompletionResponse)
 
     def test_a_template_is_answered(self, llm: LLM) -> None:
         """`predict` fills a template and returns the answer's text."""
