@@ -14,6 +14,7 @@ from training.attributes import DIMENSIONS
 from training.content import FAMILIES, Family, Intent
 from training.contexts import context_messages
 from training.copying import passage, pseudo_word
+from training.scripts import foreign, naming_task
 from training.tooling import offer, tool_result, tool_task
 from training.wordings import CONFLICTS, HELD_OUT_WORDINGS, TRAIN_PAIRS, TRAIN_WORDINGS
 
@@ -239,12 +240,26 @@ def tool(rng: random.Random, calls: float) -> Dialogue:
     return Dialogue(plain.messages, plain.pieces, tools, "chat", plain.dimensions, plain.wordings)
 
 
-def repeat(rng: random.Random) -> Dialogue:
-    """Draw a request to repeat made-up words."""
-    items = [
-        pseudo_word(rng) if rng.random() < 0.7 else str(rng.randint(0, 9999))
-        for _ in range(rng.randint(2, 8))
-    ]
+def naming(rng: random.Random) -> Dialogue:
+    """Draw a tool call with a name of any script, or a request to repeat such names."""
+    if rng.random() < 0.25:
+        return repeat(rng, scripts=True)
+    task = naming_task(rng)
+    dimensions = _dimensions(rng, 0.75)
+    messages, texts = _state([{"role": "user", "content": task.question}], dimensions, rng)
+    pieces = [Piece(call_text(task.name, task.arguments))]
+    return Dialogue(messages, pieces, task.tools, "tool", tuple(dimensions), texts)
+
+
+def repeat(rng: random.Random, scripts: bool = False) -> Dialogue:
+    """Draw a request to repeat made-up words, of other scripts too if wanted."""
+
+    def item() -> str:
+        if scripts and rng.random() < 0.6:
+            return foreign(rng)[1]
+        return pseudo_word(rng) if rng.random() < 0.7 else str(rng.randint(0, 9999))
+
+    items = [item() for _ in range(rng.randint(2, 8))]
     text = " ".join(items)
     head = rng.choice(("Repeat this:", "Please repeat:", "Say exactly:", "Copy this text:"))
     return Dialogue(
@@ -261,21 +276,26 @@ class Mixture:
         context: Passages.
         tool: Tasks with tools.
         calls: Share of the tasks with tools whose answer is a call.
+        scripts: Share of tasks with names of any script, taken from all others alike.
     """
 
     chat: float
     context: float
     tool: float
     calls: float
+    scripts: float = 0.0
 
 
 EVEN = Mixture(chat=0.5, context=0.23, tool=0.21, calls=0.6)
 COPYING = Mixture(chat=0.36, context=0.26, tool=0.34, calls=0.75)
 LONG = Mixture(chat=0.4, context=0.27, tool=0.29, calls=0.75)
+SCRIPTS = Mixture(chat=0.4, context=0.27, tool=0.29, calls=0.75, scripts=0.18)
 
 
 def draw(rng: random.Random, mixture: Mixture = EVEN) -> Dialogue:
     """Draw one dialogue of a mixture."""
+    if mixture.scripts and rng.random() < mixture.scripts:
+        return naming(rng)
     roll = rng.random()
     if roll < mixture.chat:
         return chat(rng)

@@ -12,6 +12,7 @@ from training.batches import IGNORED, encode, pad
 from training.contexts import context_messages
 from training.copying import passage
 from training.corpus import Dialogue, call_text
+from training.scripts import naming_task
 from training.tooling import tool_task
 
 _SAMPLES = 48
@@ -29,18 +30,22 @@ class Probe:
         rng = random.Random(seed + 31)
         passages = [passage(rng, rng.randint(1, 6), held_out=True) for _ in range(_SAMPLES)]
         tasks = [tool_task(rng, held_out=True) for _ in range(_SAMPLES)]
+        names = [naming_task(rng, held_out=True) for _ in range(_SAMPLES)]
         dialogues = {
             "context": [
                 Dialogue(context_messages(task, rng), [Piece(task.answer)]) for task in passages
             ],
-            "tool": [
-                Dialogue(
-                    [{"role": "user", "content": task.question}],
-                    [Piece(call_text(task.name, task.arguments))],
-                    task.tools,
-                )
-                for task in tasks
-            ],
+            **{
+                label: [
+                    Dialogue(
+                        [{"role": "user", "content": task.question}],
+                        [Piece(call_text(task.name, task.arguments))],
+                        task.tools,
+                    )
+                    for task in chosen
+                ]
+                for label, chosen in (("tool", tasks), ("scripts", names))
+            },
         }
         self._batches = {
             name: pad([encode(each, tokenizer, rng) for each in chosen], tokenizer.pad_token_id)

@@ -22,7 +22,7 @@ from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from training.batches import IGNORED, Batch, batches, repeated
-from training.corpus import COPYING, EVEN, LONG, Mixture, stream
+from training.corpus import COPYING, EVEN, LONG, SCRIPTS, Mixture, stream
 from training.muon import Muon
 from training.probe import Probe
 from training.tokenizer import save_tokenizer, train_tokenizer
@@ -46,7 +46,7 @@ class Round:
 
     Attributes:
         steps: Number of steps.
-        decay_from: Step from which the learning rate falls.
+        decay_from: Step from which the learning rate falls; below zero, it begins lower.
         mixture: What is trained on.
         copy_steps: So many first steps are on repeated random tokens alone.
         decay_to: Step at which it would reach nothing, if not the last one.
@@ -67,6 +67,7 @@ ROUNDS = (
     Round(6000, 3000, COPYING),
     Round(10_000, 5526, LONG, decay_to=15_349),
     Round(2_600, 0, LONG),
+    Round(1_600, -1_600, SCRIPTS),
 )
 
 

@@ -1,5 +1,6 @@
 """What both models have in common: their fields, and how a call becomes a `Request`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ DECODING: Final = ("rule", "num_draft_tokens", "turns", "strength", "placement",
 FIELDS: Final = (*SAMPLING, *DECODING, "max_tokens", "stop", "n", "logprobs", "top_logprobs")
 WHOSE: Final = ("user_id", "preferences", "persona")
 MAX_ANSWERS: Final = 128
+MODEL_VARIABLE: Final = "PERSONA_JUDGE_MODEL"
 RUN: Final = ("tags", "metadata", "run_name", "run_id")
 """What LangChain's `invoke` takes out of the config and hands to `generate`; only that takes it."""
 
@@ -43,6 +45,18 @@ class Call:
     constraint: Constraint | None = None
 
 
+def engine_of_environment() -> PersonaJudge:
+    """Load the model whose folder or hub id the environment names.
+
+    Raises:
+        InvalidParameterError: it names none.
+    """
+    if model_id := os.environ.get(MODEL_VARIABLE):
+        return PersonaJudge.from_pretrained(model_id)
+    wanted = f"an engine, or a model's folder or hub id in {MODEL_VARIABLE}"
+    raise InvalidParameterError("engine", None, wanted)
+
+
 class PersonaJudgeSettings(BaseModel):
     """Fields of both models. Those left at None take the engine's values.
 
@@ -54,7 +68,9 @@ class PersonaJudgeSettings(BaseModel):
     call_arguments: ClassVar[tuple[str, ...]] = ()
     """Further keyword arguments of a call, which LangChain reads or adds."""
 
-    engine: PersonaJudge = Field(exclude=True, repr=False)
+    engine: PersonaJudge = Field(default_factory=engine_of_environment, exclude=True, repr=False)
+    """What decodes; the model that the environment variable `PERSONA_JUDGE_MODEL` names if left
+    out, without profiles."""
     temperature: float | None = None
     max_tokens: int | None = None
     top_k: int | None = None

@@ -17,6 +17,8 @@ Model: TypeAlias = Annotated[
     typer.Option(
         "--model",
         metavar="PATH_OR_ID",
+        envvar="PERSONA_JUDGE_MODEL",
+        show_envvar=True,
         help="Folder or hub id of a model; the bundled one by default.",
         rich_help_panel=_WHERE,
     ),

@@ -131,11 +131,11 @@ class Seats:
     def _verdict(self, logits: Tensor, uniforms: Tensor, alive: Tensor) -> Tensor:
         """Draw one token for the tasks that are `alive`; return [tasks, facts]."""
         windows = self._windows
-        logits = self._blended(logits)
         held = self._followings.places(alive.tolist()) if self._followings else []
         if held:
             logits = self._restricted(logits, held)
-        distributions = candidates(logits, self._params, self._seen)
+        # A rule blends what may come: one side cannot veto all of it.
+        distributions = candidates(self._blended(logits), self._params, self._seen)
         b_judges = judged_by_b(windows.number, windows.turns)
         judge = distributions.select(torch.where(b_judges, self._row_b, self._row_a))
         drawn = judge_step(

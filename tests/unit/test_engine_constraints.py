@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -21,7 +22,7 @@ from persona_judge_llm.errors import (
 )
 from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.preferences import Preference, Profile
-from persona_judge_llm.requests import Request
+from persona_judge_llm.requests import Request, Rule
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_model, tiny_tokenizer
 from persona_judge_llm.tool_calls import OPEN, parse_tool_calls
@@ -154,6 +155,18 @@ def test_every_answer_fits_and_ends_within_any_limit(form, seed, scale):
         for asked, found in zip(requests, engine.generate_batch(requests), strict=True):
             assert_fits(form, found)
             assert found.usage.completion_tokens < asked.params.max_new_tokens
+
+
+@pytest.mark.parametrize("rule", get_args(Rule))
+def test_answers_fit_under_every_rule(rule):
+    with new_engine(1, 20.0) as engine:
+        asked = [
+            replace(asking(form, user, 60, seed=seed), rule=rule)
+            for seed, form in enumerate(("flat", "recursive", "a choice"))
+            for user in ("ana", "bo")
+        ]
+        for one, found in zip(asked, engine.generate_batch(asked), strict=True):
+            assert_fits(one.prompt.removeprefix("Give me "), found)
 
 
 def test_every_way_of_calling_gives_the_same_answer_for_a_seed(engine):

@@ -12,8 +12,10 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from benchmarks.langchain_standard import counted
-from langchain_persona_judge import ChatPersonaJudge
+from langchain_persona_judge import ChatPersonaJudge, PersonaJudgeLLM
+from persona_judge_llm import bundled as bundled_model
 from persona_judge_llm.engine import PersonaJudge
+from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.testing import tiny_tokenizer
 from tests.integration.langchain.conftest import TellingEngine
 from tests.integration.langchain.scripted import ScriptedModel
@@ -36,6 +38,14 @@ class TestChatPersonaJudge(ChatModelUnitTests):
     def standard_chat_model_params(self) -> dict[str, Any]:
         # Nothing goes over a network, so there are no retries; what nobody knows is refused.
         return {"temperature": 0, "max_tokens": 100, "timeout": 60, "stop": []}
+
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        return (
+            {"PERSONA_JUDGE_MODEL": str(bundled_model.path())},
+            {},
+            {"model_name": bundled_model.NAME},
+        )
 
 
 @pytest.mark.filterwarnings("ignore:.*beta:langchain_core._api.LangChainBetaWarning")
@@ -64,9 +74,16 @@ class TestChatPersonaJudgeOnTheBundledModel(ChatModelIntegrationTests):
     def supports_anthropic_inputs(self) -> bool:
         return True
 
-    @pytest.mark.xfail(reason="the bundled model, which has never seen Chinese, cannot copy it")
-    def test_unicode_tool_call_integration(self, model: BaseChatModel, **kwargs: Any) -> None:
-        super().test_unicode_tool_call_integration(model, **kwargs)
+
+@pytest.mark.parametrize("kind", [ChatPersonaJudge, PersonaJudgeLLM])
+def test_without_engine_the_environment_must_name_a_model(
+    kind: type[ChatPersonaJudge | PersonaJudgeLLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PERSONA_JUDGE_MODEL", raising=False)
+    with pytest.raises(InvalidParameterError, match="PERSONA_JUDGE_MODEL"):
+        kind()
+    monkeypatch.setenv("PERSONA_JUDGE_MODEL", str(bundled_model.path()))
+    assert kind(max_tokens=3).invoke("Hi", seed=1)
 
 
 def test_letters_of_any_script_come_through_a_tool_call() -> None:

@@ -152,9 +152,15 @@ def test_markup_is_text_where_no_tools_were_given(scripted: ScriptedLLM) -> None
 
 
 def test_callers_that_make_one_call_at_a_time_get_the_first(scripted: ScriptedLLM) -> None:
-    llm = scripted(lambda _: call_text(a=1, b=2) + call_text(a=3, b=4))
-    one = llm.chat_with_tools([ADD], user_msg="?")
-    assert [c.tool_kwargs for c in llm.get_tool_calls_from_response(one)] == [{"a": 1, "b": 2}]
+    def script(_: str) -> str:
+        return call_text(a=1, b=2) + call_text(a=3, b=4)
+
+    # Held to one call, and held to nothing.
+    for llm in (scripted(script), scripted(script, loop="reference")):
+        one = llm.chat_with_tools([ADD], user_msg="?")
+        assert [c.tool_kwargs for c in llm.get_tool_calls_from_response(one)] == [{"a": 1, "b": 2}]
+        assert len(one.message.additional_kwargs["tool_calls"]) == 1
+    llm = scripted(script)
     both = llm.chat_with_tools([ADD], user_msg="?", allow_parallel_tool_calls=True)
     assert len(llm.get_tool_calls_from_response(both)) == 2
     assert llm.predict_and_call([ADD], user_msg="?").response == "3"

@@ -34,7 +34,7 @@ from tests.unit.decoding.test_law import (
     p_value,
 )
 
-SAMPLES = max(10_000, int(os.environ.get("LAW_SAMPLES", "200000")) // 20)
+SAMPLES = max(6_000, int(os.environ.get("LAW_SAMPLES", "200000")) // 32)
 BATCH = 10_000
 
 

@@ -72,7 +72,7 @@ SCHEMAS = {
     },
     "constants": objects(a={"const": "né \"q\" \\"}, b={"const": [1, {"x": None}]}, c={"const": 7}),
     "names": objects(**{"naïve key": INTEGER, '"quoted"\\': STRING, "日本": {"type": "boolean"}}),
-    "many names": objects(**{f"{chr(97 + n)}{n}": INTEGER for n in range(10)}),
+    "many names": objects(**{f"{chr(97 + n)}{n}": INTEGER for n in range(6)}),
     "dates": objects(
         day={"type": "string", "format": "date"}, u={"type": "string", "format": "uuid"}
     ),
@@ -90,7 +90,7 @@ TOKENIZERS = {
     "letters": lambda: byte_tokenizer("letters"),
     "special": lambda: byte_tokenizer("special"),
 }
-MORE_ROOM = (0, 1, 2, 5, 13, 40)
+MORE_ROOM = (0, 1, 2, 7, 40)
 
 
 @cache
@@ -261,15 +261,15 @@ def walks(name, constraint, rooms, seed):
 def test_free_text_has_whole_calls_only_wherever_the_limit_is(name, parallel):
     constraint = Constraint.tool_calls(OFFERED, parallel=parallel)
     calls, cut, ended, replaced = 0, 0, 0, 0
-    for text, found in walks(name, constraint, (*range(1, 130, 7), 200), 4):
+    for text, found in walks(name, constraint, (*range(1, 130, 11), 200), 4):
         parsed = read(text)
         assert parallel or len(parsed.calls) <= 1
         calls += len(parsed.calls)
         ended += found.ended
         cut += not found.ended
         replaced += found.replaced
-    assert calls > 20
-    assert cut > 20  # free text is cut off where its limit is
+    assert calls > 10
+    assert cut > 10  # free text is cut off where its limit is
     assert ended
     assert replaced  # calls that there was no room for
 
@@ -280,7 +280,7 @@ def test_free_text_has_whole_calls_only_wherever_the_limit_is(name, parallel):
 def test_calls_that_are_forced_are_there_and_whole(name, choice, parallel):
     constraint = Constraint.tool_calls(OFFERED, choice, parallel=parallel)
     most = 0
-    for text, found in walks(name, constraint, (0, 1, 3, 9, 120), 5):
+    for text, found in walks(name, constraint, (0, 1, 9, 90), 5):
         parsed = read(text)
         assert found.ended
         assert parsed.content == ""

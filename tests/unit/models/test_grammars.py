@@ -80,6 +80,12 @@ def test_texts_leave_no_mark_on_the_grammar_that_they_share(grammars):
     assert [drawn(compiled, seed) for seed in range(10)] == texts
     for _ in range(5):  # each as short as it can be
         assert len(drawn(compiled, 1, least)) == least - 1
+    short = grammars.compile(Constraint.choice(["ab", "wxyz"]))
+    for _ in range(3):  # there is no room for what is drawn first
+        found = walk(short, 3, lambda allowed, _: allowed[-1], [EOS])
+        assert tiny_tokenizer().decode(found.tokens) == "ab"
+        assert found.replaced
+        assert short.least_tokens == 3
 
 
 def test_texts_side_by_side_are_those_of_one_after_the_other(grammars):
