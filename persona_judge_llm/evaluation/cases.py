@@ -35,18 +35,15 @@ class Answer:
 
 
 class Method(Protocol):
-    """A way to answer: the engine's rules, other systems, or your own.
-
-    Attributes:
-        name: as in tables and files, such as "alternate".
-        needs: what of the user's own it takes, such as "a reward model"; "" for nothing.
-    """
+    """A way to answer: the engine's rules, other systems, or your own."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As in tables and files, such as "alternate"."""
+
     @property
-    def needs(self) -> str: ...
+    def needs(self) -> str:
+        """What of the user's own it takes, such as "a reward model"; "" for nothing."""
 
     def answer(self, cases: Sequence[Case]) -> Iterator[Answer]:
         """Answer cases in their order, each as soon as it is there."""
-        ...
