@@ -34,7 +34,7 @@ from persona_judge_llm.models.grammars import Grammars
 from persona_judge_llm.preferences import AnyProfileStore, Preference, Profile
 from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder
 from persona_judge_llm.requests import Placement, Request, Rule, check_turns
-from persona_judge_llm.rules import Blend, BlendRule
+from persona_judge_llm.rules import COMPOSING, MAX_ROWS, Blend, BlendRule
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 from persona_judge_llm.scope import ambient_scope, resolve_user
 from persona_judge_llm.splitting import Split, SplitCall, Splitter
@@ -74,6 +74,8 @@ class PreparedCall:
     """Identifies user, preferences and rule without telling them."""
     built_a: BuiltPrompt
     built_b: BuiltPrompt | None
+    built_more: tuple[BuiltPrompt, ...]
+    """Of preferences beyond two that have rows of their own."""
     built_plain: BuiltPrompt | None
     """Without any preference, where the rule compares with it."""
     blend: Blend | None
@@ -129,6 +131,7 @@ class PreparedCall:
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             num_draft_tokens=self.num_draft_tokens,
             turns=(0, 1) if self.rule == "fixed" else self.turns,
+            prompts_more=tuple(built.ids for built in self.built_more),
             prompt_plain=self.built_plain.ids if self.built_plain else None,
             blend=self.blend,
             constraint=self.constraint,
@@ -188,14 +191,20 @@ class Planner:
         rule = request.rule or settings.rule
         turns = request.turns or settings.turns or split.turns
         strength = settings.strength if request.strength is None else request.strength
-        blend = self._blend(rule, turns, strength, two=built_b is not None)
-        if rule == "compose" and strength == 0:
-            built_a, built_b, blend = neutral, None, None
-        elif built_a is neutral:
-            blend = None
+        built, shares = [built_a], (1.0,)
+        if built_b is not None:
+            built, shares = [built_a, built_b], (turns[0] / sum(turns), turns[1] / sum(turns))
+        if rule == "compose_each" and (groups := _groups((*split.a, *split.b))):
+            built = [build(group) for group in groups]
+            weights = [sum(p.weight for p in group) for group in groups]
+            shares = tuple(weight / sum(weights) for weight in weights)
+        if rule in COMPOSING and strength == 0:
+            built = [neutral]
+        built_a, built_b, *built_more = built if len(built) > 1 else (*built, None)
+        blend = None if built_a is neutral else self._blend(rule, shares, strength)
         num_draft_tokens = request.num_draft_tokens or settings.num_draft_tokens
-        longest = max(len(built_a.ids), len(built_b.ids) if built_b else 0)
-        self._check_ids((*built_a.ids, *(built_b.ids if built_b else ())))
+        longest = max(len(one.ids) for one in built)
+        self._check_ids([token for one in built for token in one.ids])
         params = self._params(request.params, longest)
         return PreparedCall(
             request=request,
@@ -203,10 +212,11 @@ class Planner:
             split=split,
             profile_version=profile.version if profile else None,
             fingerprint=_fingerprint(
-                user_id, split, turns, rule, num_draft_tokens, placement, strength
+                user_id, split, turns, rule, num_draft_tokens, placement, strength, shares
             ),
             built_a=built_a,
             built_b=built_b,
+            built_more=tuple(built_more),
             built_plain=neutral if blend is not None and blend.plain else None,
             blend=blend,
             prompt_tokens=len(neutral.ids),
@@ -219,18 +229,15 @@ class Planner:
             planner=self,
         )
 
-    def _blend(
-        self, rule: Rule, turns: tuple[int, int], strength: float, *, two: bool
-    ) -> Blend | None:
-        """Return how a rule blends the sides; None for rules that do not, or nothing to blend."""
-        if rule in ("alternate", "fixed") or not (two or rule == "compose"):
+    def _blend(self, rule: Rule, shares: tuple[float, ...], strength: float) -> Blend | None:
+        """Return how a rule blends the rows; None for rules that do not, or nothing to blend."""
+        if rule in ("alternate", "fixed") or not (len(shares) > 1 or rule in COMPOSING):
             return None
         if not self._grammars.in_use:
             raise InvalidParameterError(
                 "rule", rule, "'alternate' or 'fixed' with loop='reference'"
             )
-        a, b = turns
-        return Blend(cast("BlendRule", rule), a / (a + b), strength, plain=rule == "compose")
+        return Blend(cast("BlendRule", rule), shares, strength, plain=rule in COMPOSING)
 
     def _constraint(self, request: Request, params: SamplingParams) -> Compiled | None:
         """Return what holds the answer: what was asked for, or the syntax of the tools offered."""
@@ -349,6 +356,12 @@ class Planner:
         return resolved
 
 
+def _groups(preferences: Sequence[Preference]) -> list[list[Preference]]:
+    """Return what stands in each row of its own, the heaviest first."""
+    ordered = sorted(preferences, key=lambda p: -p.weight)
+    return [ordered[row::MAX_ROWS] for row in range(min(MAX_ROWS, len(ordered)))]
+
+
 def _fingerprint(  # noqa: PLR0917  # facts of equal standing
     user_id: str | None,
     split: Split,
@@ -357,10 +370,11 @@ def _fingerprint(  # noqa: PLR0917  # facts of equal standing
     num_draft_tokens: int,
     placement: Placement,
     strength: float,
+    shares: tuple[float, ...],
 ) -> str:
     if not split.a and not split.b:
         return NEUTRAL_FINGERPRINT
     # The user is in it, so that two users of one taste do not share a cached answer either.
     texts = [[p.text for p in side] for side in (split.a, split.b)]
-    facts = [user_id, texts, turns, rule, num_draft_tokens, placement, strength]
+    facts = [user_id, texts, turns, rule, num_draft_tokens, placement, strength, shares]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

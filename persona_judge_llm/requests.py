@@ -17,7 +17,9 @@ from persona_judge_llm.preferences import (
 from persona_judge_llm.rules import MAX_STRENGTH
 from persona_judge_llm.sampling import SamplingParams
 
-Rule = Literal["alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose"]
+Rule = Literal[
+    "alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose", "compose_each"
+]
 Placement = Literal["system", "last"]
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
 Prompt: TypeAlias = "str | Messages"
@@ -53,7 +55,8 @@ class Request:
     turns: tuple[int, int] | None = None
     """Windows judged by A and by B in each round of turns; None: from the split's weights."""
     strength: float | None = None
-    """How much preferences count under `rule="compose"`: 0 is the plain model, 1 the default."""
+    """How much preferences count under the rules that compose: 0 is the plain model, 1 the
+    default."""
     persona: bool = True
     """False answers with the plain model and reads no profile."""
     placement: Placement | None = None

@@ -10,6 +10,8 @@ two sides and of the plain model, and w the share of A's preferences in the weig
     veto        A where B(x) > min(0.09, 0.3 exp(-H(B))), normalised: A speaks, B may forbid
     compose     P (A/P)^(2 w s) (B/P)^(2 (1-w) s), normalised: what preferences change, added up;
                 s is the strength, 0 the plain model
+    compose_each    the same of n rows, one for each preference: P times each (row/P)^(n w s),
+                with w the share of that preference in the weight of all
 
 All are of the model's own distributions at temperature 1; temperature, top-k, top-p and min-p then
 act on the blend as they do on a single model's. Where a rule leaves nothing (the sides share no
@@ -23,9 +25,12 @@ from typing import Final, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-BlendRule: TypeAlias = Literal["overlap", "geometric", "mixture", "veto", "compose"]
+BlendRule: TypeAlias = Literal["overlap", "geometric", "mixture", "veto", "compose", "compose_each"]
 BLEND_RULES: Final[tuple[str, ...]] = get_args(BlendRule)
+COMPOSING: Final = ("compose", "compose_each")
 MAX_STRENGTH: Final = 10.0
+MAX_ROWS: Final = 8
+"""Of preferences under "compose_each"; what is beyond them shares rows with the heaviest."""
 # Of typical acceptance (Medusa, arXiv 2401.10774).
 _EPSILON, _DELTA = 0.09, 0.3
 
@@ -35,10 +40,10 @@ class Blend:
     """How a task's rows become one distribution."""
 
     rule: BlendRule
-    share: float
-    """Of A, from 0 to 1."""
+    shares: tuple[float, ...]
+    """Of each row but the plain model's, adding up to 1; with one row (1.0,)."""
     strength: float = 1.0
-    """For "compose"."""
+    """For the rules that compose."""
     plain: bool = False
     """Whether the last row is the plain model's."""
 
@@ -46,7 +51,8 @@ class Blend:
         """Return the blend's logits.
 
         Args:
-            logits: [rows, vocab]: A's, B's if there is one, and the plain model's if `plain`.
+            logits: [rows, vocab]: A's, B's if there is one (or each preference's), and the plain
+                model's if `plain`.
 
         Returns:
             [vocab] float32, log probabilities; NaN where a row holds NaN.
@@ -55,7 +61,7 @@ class Blend:
         if bool(logs.isnan().any()):  # for whoever draws from it to notice
             return logs[0].new_full(logs[0].shape, torch.nan)
         sides = logs[:-1] if self.plain else logs
-        if self.rule == "compose":
+        if self.plain:
             return self._composed(sides, logs[-1])
         if len(sides) == 1:
             return sides[0]
@@ -69,7 +75,7 @@ class Blend:
             return torch.minimum(a, b)
         if self.rule == "geometric":
             # A side without a say has none, not even by what it rules out (0 times infinity).
-            return _times(a, self.share) + _times(b, 1 - self.share)
+            return _times(a, self.shares[0]) + _times(b, self.shares[1])
         if self.rule == "veto":
             entropy = -(b.exp() * b.nan_to_num(neginf=0.0)).sum()
             threshold = (math.log(_DELTA) - entropy).clamp_max(math.log(_EPSILON))
@@ -77,15 +83,14 @@ class Blend:
         return self._mixture(a, b)
 
     def _mixture(self, a: Tensor, b: Tensor) -> Tensor:
-        return torch.logaddexp(a + _log(self.share), b + _log(1 - self.share))
+        return torch.logaddexp(a + _log(self.shares[0]), b + _log(self.shares[1]))
 
     def _composed(self, sides: Tensor, plain: Tensor) -> Tensor:
-        shares = (1.0,) if len(sides) == 1 else (2 * self.share, 2 * (1 - self.share))
         blended = plain
-        for side, share in zip(sides, shares, strict=True):
+        for side, share in zip(sides, self.shares, strict=True):
             # What the plain model rules out stays ruled out.
             gain = (side - plain).masked_fill(plain.isneginf(), 0.0)
-            blended = blended + _times(gain, share * self.strength)
+            blended = blended + _times(gain, len(sides) * share * self.strength)
         nothing = blended.isneginf().all()
         return torch.where(nothing, plain, torch.log_softmax(blended, dim=-1))
 

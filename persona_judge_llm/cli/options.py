@@ -79,12 +79,14 @@ Stop: TypeAlias = Annotated[
     typer.Option("--stop", help="Text that ends the answer; repeatable.", rich_help_panel=_HOW),
 ]
 Rule: TypeAlias = Annotated[
-    Literal["alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose"]  # as Rule
+    Literal[  # as Rule
+        "alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose", "compose_each"
+    ]
     | None,
     typer.Option(
         "--rule",
         help="alternate: sides A and B swap roles; fixed: A drafts, B judges; the others blend "
-        "both at every token.",
+        "both at every token, compose_each all preferences.",
         rich_help_panel=_HOW,
     ),
 ]
@@ -92,7 +94,7 @@ Strength: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--strength",
-        help="How much preferences count with --rule compose; 0: not at all.",
+        help="How much preferences count with the rules that compose; 0: not at all.",
         rich_help_panel=_HOW,
     ),
 ]

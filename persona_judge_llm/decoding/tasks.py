@@ -30,6 +30,8 @@ class DecodeTask:
     num_draft_tokens: int
     turns: tuple[int, int]
     """Windows judged by A and by B in each round; (0, 1) for `rule="fixed"`."""
+    prompts_more: tuple[tuple[int, ...], ...] = ()
+    """Of further preferences, for the rule that has a row for each."""
     prompt_plain: tuple[int, ...] | None = None
     """Without any preference, for rules that compare with it."""
     blend: Blend | None = None
@@ -39,8 +41,8 @@ class DecodeTask:
 
     @property
     def prompts(self) -> tuple[tuple[int, ...], ...]:
-        """Side A's prompt, side B's if there is one, and the plain one if there is one."""
-        prompts = (self.prompt_a, self.prompt_b, self.prompt_plain)
+        """Side A's prompt, side B's, further ones and the plain one, those that there are."""
+        prompts = (self.prompt_a, self.prompt_b, *self.prompts_more, self.prompt_plain)
         return tuple(prompt for prompt in prompts if prompt is not None)
 
 

@@ -1,5 +1,7 @@
 """Rules that blend: their closed forms, sides that share nothing, and the rules in a decoder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from persona_judge_llm.decoding.dual import DualDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import InvalidParameterError, NumericalError
+from persona_judge_llm.preferences import Preference
 from persona_judge_llm.requests import Request
-from persona_judge_llm.rules import BLEND_RULES, Blend
+from persona_judge_llm.rules import BLEND_RULES, COMPOSING, Blend
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_engine
 
@@ -33,19 +36,19 @@ def expected(rule, probs, share, strength=1.0):
         blended = a * (b > min(0.09, 0.3 * np.exp(-entropy)))
     else:
         plain = probs[2]
-        blended = plain * (a / plain) ** (2 * share * strength)
+        blended = plain * (a / plain) ** (2 * share * strength)  # compose, and each of two rows
         blended = blended * (b / plain) ** (2 * (1 - share) * strength)
     return blended / blended.sum()
 
 
 def blend(rule, share=0.5, strength=1.0):
-    return Blend(rule, share, strength, plain=rule == "compose")
+    return Blend(rule, (share, 1 - share), strength, plain=rule in COMPOSING)
 
 
 @pytest.mark.parametrize("rule", BLEND_RULES)
 @given(a=rows, b=rows, plain=rows, share=st.floats(0, 1), strength=st.floats(0, 3))
 def test_each_rule_has_its_closed_form(rule, a, b, plain, share, strength):
-    logits = torch.tensor([a, b, plain] if rule == "compose" else [a, b])
+    logits = torch.tensor([a, b, plain] if rule in COMPOSING else [a, b])
     probs = torch.softmax(logits.double(), -1).numpy()
     wanted = expected(rule, probs, share, strength)
     found = blend(rule, share, strength).scores(logits).double().exp().numpy()
@@ -60,7 +63,7 @@ def test_each_rule_has_its_closed_form(rule, a, b, plain, share, strength):
 def test_sides_that_share_nothing_still_give_a_distribution(rule):
     inf = float("inf")
     sides = [[0.0, -inf, -inf, -inf], [-inf, -inf, 1.0, -inf]]
-    logits = torch.tensor([*sides, [0.0, 0.0, 0.0, -inf]] if rule == "compose" else sides)
+    logits = torch.tensor([*sides, [0.0, 0.0, 0.0, -inf]] if rule in COMPOSING else sides)
     probs = blend(rule).scores(logits).exp()
     assert probs.sum() == pytest.approx(1.0)
     assert not probs.isnan().any()
@@ -72,7 +75,7 @@ def test_sides_that_share_nothing_still_give_a_distribution(rule):
 @pytest.mark.parametrize("rule", BLEND_RULES)
 @pytest.mark.parametrize("place", [0, 1])
 def test_nan_on_either_side_is_not_hidden(rule, place):
-    logits = torch.zeros(3 if rule == "compose" else 2, 5)
+    logits = torch.zeros(3 if rule in COMPOSING else 2, 5)
     logits[place, 3] = torch.nan
     assert blend(rule).scores(logits).isnan().all()
 
@@ -91,11 +94,11 @@ def test_a_side_of_no_weight_has_no_say():
 def test_a_decoder_draws_from_the_blend_of_what_all_rows_say(rule):
     model = HistoryModel(seed=7)
     params = SamplingParams(max_new_tokens=5, top_logprobs=4).resolved(SamplingParams())
-    sides = [A, B, PLAIN] if rule == "compose" else [A, B]
+    sides = [A, B, PLAIN] if rule in COMPOSING else [A, B]
     blended = DecodeTask(
         prompt_a=A,
         prompt_b=B,
-        prompt_plain=PLAIN if rule == "compose" else None,
+        prompt_plain=PLAIN if rule in COMPOSING else None,
         params=params,
         seed=3,
         num_draft_tokens=2,
@@ -167,6 +170,52 @@ def test_one_preference_is_composed_with_the_plain_model(engine):
     assert at_one == engine.generate("Hi", preferences=["Be concise"], params=params).text
     overlap = engine.plan("Hi", preferences=["Be concise"], rule="overlap", params=params)
     assert overlap.task().blend is None
+
+
+def test_more_than_two_preferences_act_at_every_token(engine):
+    """A row for each, the heaviest first; the law is the closed form of all of them."""
+    three = [Preference("Be concise"), Preference("Be warm", weight=3), Preference("Be vivid")]
+    params = SamplingParams(max_new_tokens=1, temperature=0, top_logprobs=3)
+    plan = engine.plan("Hi", preferences=three, rule="compose_each", strength=1.5, params=params)
+    rows = plan.task().prompts
+    alone = [
+        engine.plan("Hi", preferences=[three[i]], params=params).prompt_ids_a for i in (1, 0, 2)
+    ]
+    assert rows == (*alone, engine.plan("Hi", params=params).prompt_ids_a)
+    assert plan.blend.shares == (0.6, 0.2, 0.2)
+    scores = engine.model(input_ids=torch.tensor([rows[-1]])).logits[0, -1].log_softmax(-1)
+    wanted = scores.clone()
+    for row, share in zip(rows, plan.blend.shares, strict=False):
+        side = engine.model(input_ids=torch.tensor([row])).logits[0, -1].log_softmax(-1)
+        wanted += 3 * share * 1.5 * (side - scores)
+    assert list(engine.generate(plan).token_ids) == [wanted.argmax().item()]
+    warm = replace(plan, params=replace(plan.params, temperature=1.0))
+    (token,) = engine.generate(warm).trace
+    law = wanted.softmax(-1)
+    assert token.judge_prob == pytest.approx(law[token.token_id].item(), abs=1e-4)
+    lighter = [*three[:2], replace(three[2], weight=0.9)]
+    marks = {
+        engine.plan("Hi", preferences=each, rule="compose_each").fingerprint
+        for each in (three, lighter)
+    }
+    assert len(marks) == 2
+
+
+def test_beyond_eight_preferences_rows_are_shared(engine):
+    many = [Preference(f"Taste {n}", weight=5 - n / 4) for n in range(10)]
+    plan = engine.plan("Hi", preferences=many, rule="compose_each")
+    rows = plan.task().prompts
+    assert len(rows) == 9
+    prompts = [engine.tokenizer.decode(row) for row in rows]
+    total = sum(p.weight for p in many)
+    for n, share in enumerate(plan.blend.shares):
+        held = [p for p in many if p.text in prompts[n]]
+        assert held == (many[n::8])
+        assert share == pytest.approx(sum(p.weight for p in held) / total)
+    two = engine.plan("Hi", preferences=many[:2], rule="compose_each")
+    assert len(two.task().prompts) == 3
+    assert len(engine.plan("Hi", preferences=many[:1], rule="compose_each").task().prompts) == 2
+    assert engine.plan("Hi", rule="compose_each").blend is None
 
 
 def test_the_strength_is_part_of_the_fingerprint(engine):
