@@ -25,11 +25,16 @@
      * EngineOverloadedError          too many calls wait already
      * ReentrantCallError             a call from inside the engine's own step
      * MissingDependencyError         an optional extra is not installed
+     * EvaluationError
+        - DataFileError               a file of prompts, answers or texts that cannot be used
+        - RunMismatchError            the folder holds a run with other settings
+        - JudgeEndpointError          the endpoint of the judge refused or did not answer
 
 None of them derives from `ValueError` or `TypeError`: LlamaIndex's response synthesizers catch
 those two and answer with the string "Empty Response", which would hide a lost user.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 MAX_REASON = 300
@@ -240,3 +245,33 @@ class MissingDependencyError(PersonaJudgeError, ImportError):
             f"install the extra: pip install 'persona-judge-llm[{extra}]'"
         )
         self.extra = extra
+
+
+class EvaluationError(PersonaJudgeError):
+    """An evaluation could not be run or reported."""
+
+
+class DataFileError(EvaluationError):
+    """A file of prompts, answers or texts that cannot be used; quotes nothing of it."""
+
+    def __init__(self, file: object, reason: str, *, line: int | None = None) -> None:
+        place = f"line {line} of {str(file)!r}" if line else repr(str(file))
+        super().__init__(f"{place}: {reason}")
+        self.file = str(file)
+        self.line = line
+        self.reason = reason
+
+
+class RunMismatchError(EvaluationError):
+    """The folder holds results that were made with other settings; nothing was written."""
+
+    def __init__(self, folder: object, differing: Iterable[str]) -> None:
+        self.differing = tuple(differing)
+        super().__init__(
+            f"{str(folder)!r} holds results with another {', '.join(self.differing)}; "
+            "use another folder, or the settings that it was begun with"
+        )
+
+
+class JudgeEndpointError(EvaluationError):
+    """The judge's endpoint refused, or gave no usable answer after all retries."""
