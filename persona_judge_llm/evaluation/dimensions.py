@@ -24,7 +24,8 @@ class Dimension:
     @property
     def measures(self) -> str:
         """The dimension that this is a wording of; its own name for most."""
-        return self.name.partition("-")[0]
+        head = self.name.partition("-")[0]
+        return head if head in NAMES else self.name
 
 
 NAMES: Final = (

@@ -9,8 +9,10 @@ from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.evaluation.cases import Answer, Case
 from persona_judge_llm.messages import preference_block
+from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.preferences import Preference
 from persona_judge_llm.requests import Request, Rule
+from persona_judge_llm.rules import COMPOSING
 
 PROMPTS: Final = ("plain", "direct", "single_a", "single_b")
 RULES: Final[tuple[str, ...]] = get_args(Rule)
@@ -22,7 +24,7 @@ class EngineMethod:
 
     name: str
     engine: PersonaJudge
-    request: Callable[[Case], Request]
+    request: Callable[[Case], Request | PreparedCall]
     batch: int = 1
     """Cases decoded together; with 1, each answer's time is its own."""
     needs: str = ""
@@ -54,7 +56,7 @@ def engine_method(engine: PersonaJudge, name: str, *, batch: int = 1) -> EngineM
     rule, _, strength = name.partition(":")
     if name in PROMPTS:
         return EngineMethod(name, engine, _BY_PROMPT[name], batch)
-    if rule not in RULES or (strength and rule != "compose"):
+    if rule not in RULES or (strength and rule not in COMPOSING):
         raise InvalidParameterError("method", name, f"one of {(*PROMPTS, *RULES)}")
     try:
         dial = float(strength) if strength else None
@@ -62,7 +64,10 @@ def engine_method(engine: PersonaJudge, name: str, *, batch: int = 1) -> EngineM
         raise InvalidParameterError("strength", strength, 'a number, as in "compose:1.5"') from None
 
     def request(case: Case) -> Request:
-        texts = [joined(side) for side in (case.side_a, case.side_b) if side]
+        sides = [side for side in (case.side_a, case.side_b) if side]
+        if rule == "compose_each":
+            sides = [(text,) for side in sides for text in side]
+        texts = [joined(side) for side in sides]
         chosen = cast("Rule", rule)
         return Request(
             case.prompt, preferences=texts, params=case.params, rule=chosen, strength=dial

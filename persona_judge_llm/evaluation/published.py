@@ -31,7 +31,7 @@ TABLE_1: Final[Mapping[str, Row]] = {
     "Persona-judge-Base": (0.59, 1.21, 80, 1.01, 0.79, 88, 0.9),
     "Persona-judge": (0.63, 1.29, 84, 0.98, 0.82, 98, 0.93),
 }
-"""P-Soups, Llama-3-Base-8B: rewards, and win rates over an opponent that the paper does not name."""
+"""P-Soups, Llama-3-Base-8B: rewards, and win rates over an opponent that is not named."""
 
 FLAG_COLUMNS: Final = (
     "Multi-objective",
