@@ -1,7 +1,7 @@
 """What engine and calls may be told: the names, and checks of the engine's own settings."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.preferences import ProfileStore
@@ -12,6 +12,7 @@ from persona_judge_llm.requests import (
     check_strength,
 )
 
+T = TypeVar("T")
 Loop: TypeAlias = Literal["dual", "reference"]
 Proposals: TypeAlias = Literal["auto", "off"]
 UnknownUserPolicy: TypeAlias = Literal["error", "neutral"]
@@ -97,3 +98,18 @@ def check_settings(values: Mapping[str, Any]) -> None:
     profiles = values["profiles"]
     if profiles is not None and not isinstance(profiles, ProfileStore):
         raise InvalidParameterError("profiles", profiles, "a ProfileStore (get and put)")
+
+
+def check_all(items: object, kinds: tuple[type[T], ...]) -> list[T]:
+    """Return what a batch is made of, if it is of these kinds.
+
+    Raises:
+        InvalidParameterError: not a list, or something else in it.
+    """
+    if not isinstance(items, Iterable) or isinstance(items, str | Mapping):
+        raise InvalidParameterError("requests", type(items).__name__, "a list of Requests")
+    chosen = list(items)
+    for item in chosen:
+        if not isinstance(item, kinds):
+            raise InvalidParameterError("requests", type(item).__name__, "made of Requests")
+    return chosen

@@ -16,11 +16,13 @@ from persona_judge_llm.arguments import (
     Loop,
     Proposals,
     UnknownUserPolicy,
+    check_all,
     check_names,
     check_settings,
     given,
 )
 from persona_judge_llm.constraints import Constraint
+from persona_judge_llm.diagnosing import Diagnosis, alternating, diagnose
 from persona_judge_llm.errors import EngineClosedError, InvalidParameterError
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.defaults import eos_token_ids, sampling_defaults
@@ -80,16 +82,15 @@ class PersonaJudge:
         placement: preferences in the "system" message, or "last" in the last user message.
         splitter: divides preferences into sides A and B.
         require_user: refuse calls that name no user and no preferences.
-        unknown_user: "error", or "neutral" to answer unknown users without personalisation.
+        unknown_user: "error", or "neutral" to answer unknown users by the plain model.
         loop: "dual" (one pass a token for both sides), or "reference" (Algorithm 1 as printed).
         proposals: "auto" guesses tokens that the text has had before where that is faster; the
             texts are the same, in law and for a seed.
-        assistant: a small model with the same tokenizer, which guesses where the text repeats
-            nothing.
+        assistant: a small model of the same tokenizer; guesses where the text repeats nothing.
         prefix_cache_bytes: memory for what earlier calls computed, reused by prompts that begin
             with the same tokens; 0 switches it off.
-        weights: form of a CPU model's linear layers. "plain" leaves the model as it is; "packed"
-            and "int8" change it in place (see `prepare_weights`), "auto" packs where that pays.
+        weights: form of a CPU model's linear layers, changed in place by "packed", "int8" and,
+            where that pays, "auto" (see `prepare_weights`); "plain" leaves it as it is.
         max_batch: calls that are decoded together; more wait their turn.
         max_queue: calls that may wait; more are refused with `EngineOverloadedError`.
 
@@ -134,6 +135,7 @@ class PersonaJudge:
         self.tokenizer = tokenizer
         self.profiles = profiles
         self._closed = threading.Event()
+        self._detokenize = detokenizer(tokenizer)
         eos, size = eos_token_ids(model, tokenizer), self.language_model.vocab_size
         self.grammars = Grammars(tokenizer, size, eos, in_use=loop == "dual")
         self._planner = Planner(
@@ -155,7 +157,7 @@ class PersonaJudge:
         )
         self._runner = Runner(
             self.language_model,
-            detokenizer(tokenizer),
+            self._detokenize,
             eos,
             loop,
             proposals=proposals == "auto",
@@ -264,7 +266,7 @@ class PersonaJudge:
             user_id: whose profile to use; without it the innermost `use_user()` scope counts.
             preferences: used instead of a profile.
             params: how to sample; None fields take the model's generation config.
-            rule: overrides the engine's for this call, as do the next two and `placement`.
+            rule: overrides the engine's for this call, as do the next three and `placement`.
             num_draft_tokens: see `PersonaJudge`.
             turns: see `PersonaJudge`.
             strength: see `PersonaJudge`.
@@ -311,20 +313,12 @@ class PersonaJudge:
 
     def generate_batch(self, requests: Iterable[Request | PreparedCall]) -> list[Generation]:
         """Answer requests of different users and parameters together; all are prepared first."""
-        if not isinstance(requests, Iterable) or isinstance(requests, str | Mapping):
-            raise InvalidParameterError("requests", type(requests).__name__, "a list of Requests")
-        chosen = list(requests)
-        for request in chosen:
-            if not isinstance(request, Request | PreparedCall):
-                raise InvalidParameterError("requests", type(request).__name__, "made of Requests")
+        chosen = check_all(requests, (Request, PreparedCall))
         calls = [self._prepared(request, {}) for request in chosen]
         return self._runner.run_all(calls, self._cancelled())
 
     async def agenerate(self, prompt: Call, **arguments: Any) -> Generation:  # noqa: ANN401
-        """Answer one prompt without blocking the event loop; arguments as for `generate`.
-
-        Cancelling the task stops the decoder within one step.
-        """
+        """Answer one prompt off the event loop, arguments as for `generate`; can be cancelled."""
         check_names("argument", arguments, CALL_ARGUMENTS)
         self._check_open()
         started = time.monotonic()
@@ -360,6 +354,11 @@ class PersonaJudge:
         """Show what `generate` would do, without generating: split, prompts, counts, dropped."""
         check_names("argument", arguments, CALL_ARGUMENTS)
         return self._prepared(prompt, arguments)
+
+    def diagnose(self, prompt: Call, **arguments: Any) -> Diagnosis:  # noqa: ANN401
+        """Answer by `rule="alternate"`; tell how far the sides agree and which rule fits."""
+        call = self._prepared(alternating(self.plan(prompt, **arguments)), {})
+        return diagnose(self.language_model, call, self.generate(call), self._detokenize)
 
     def close(self) -> None:
         """Stop running calls within one step and refuse new ones; the model itself is kept."""

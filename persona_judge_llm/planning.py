@@ -194,10 +194,9 @@ class Planner:
         built, shares = [built_a], (1.0,)
         if built_b is not None:
             built, shares = [built_a, built_b], (turns[0] / sum(turns), turns[1] / sum(turns))
-        if rule == "compose_each" and (groups := _groups((*split.a, *split.b))):
+        if rule == "compose_each" and built_a is not neutral:
+            groups, shares = _rows(split)
             built = [build(group) for group in groups]
-            weights = [sum(p.weight for p in group) for group in groups]
-            shares = tuple(weight / sum(weights) for weight in weights)
         if rule in COMPOSING and strength == 0:
             built = [neutral]
         built_a, built_b, *built_more = built if len(built) > 1 else (*built, None)
@@ -356,10 +355,16 @@ class Planner:
         return resolved
 
 
-def _groups(preferences: Sequence[Preference]) -> list[list[Preference]]:
-    """Return what stands in each row of its own, the heaviest first."""
-    ordered = sorted(preferences, key=lambda p: -p.weight)
-    return [ordered[row::MAX_ROWS] for row in range(min(MAX_ROWS, len(ordered)))]
+def _rows(split: Split) -> tuple[list[tuple[Preference, ...]], tuple[float, ...]]:
+    """Return the preferences of each row, the heaviest first and `must`s in all, and the shares."""
+    chosen = sorted(dict.fromkeys((*split.a, *split.b)), key=lambda p: -p.weight)
+    musts = tuple(p for p in chosen if p.kind == "must")
+    prefers = [p for p in chosen if p.kind != "must"]
+    if not prefers:
+        return [musts], (1.0,)
+    own = [tuple(prefers[row::MAX_ROWS]) for row in range(min(MAX_ROWS, len(prefers)))]
+    weights = [sum(p.weight for p in group) for group in own]
+    return [(*musts, *group) for group in own], tuple(w / sum(weights) for w in weights)
 
 
 def _fingerprint(  # noqa: PLR0917  # facts of equal standing

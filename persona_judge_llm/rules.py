@@ -77,9 +77,7 @@ class Blend:
             # A side without a say has none, not even by what it rules out (0 times infinity).
             return _times(a, self.shares[0]) + _times(b, self.shares[1])
         if self.rule == "veto":
-            entropy = -(b.exp() * b.nan_to_num(neginf=0.0)).sum()
-            threshold = (math.log(_DELTA) - entropy).clamp_max(math.log(_EPSILON))
-            return a.masked_fill(b <= threshold, -torch.inf)
+            return a.masked_fill(b <= veto_threshold(b), -torch.inf)
         return self._mixture(a, b)
 
     def _mixture(self, a: Tensor, b: Tensor) -> Tensor:
@@ -93,6 +91,16 @@ class Blend:
             blended = blended + _times(gain, len(sides) * share * self.strength)
         nothing = blended.isneginf().all()
         return torch.where(nothing, plain, torch.log_softmax(blended, dim=-1))
+
+
+def veto_threshold(logs: Tensor) -> Tensor:
+    """Return the log probability up to which a side rules a token out (typical acceptance).
+
+    Args:
+        logs: [vocab], log probabilities.
+    """
+    entropy = -(logs.exp() * logs.nan_to_num(neginf=0.0)).sum()
+    return (math.log(_DELTA) - entropy).clamp_max(math.log(_EPSILON))
 
 
 def _times(logs: Tensor, factor: float) -> Tensor:

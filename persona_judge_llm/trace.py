@@ -8,7 +8,9 @@ sampled token: drawn without a judge (no user, or one prefix only).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from persona_judge_llm.token_page import page
 
 if TYPE_CHECKING:
     from persona_judge_llm.splitting import Split
@@ -86,6 +88,22 @@ class Generation:
             return None
         return sum(t.outcome == "accepted" for t in self.trace) / judged
 
+    def to_html(self) -> str:
+        """Return a page that shows the text, each token in its outcome's colour.
+
+        It holds the answer and no preference, user or prompt.
+        """
+        rate = self.acceptance_rate
+        usage = self.usage
+        figures = {
+            "acceptance rate": "nothing was judged" if rate is None else f"{rate:.0%}",
+            "tokens": f"{usage.completion_tokens} in {usage.forward_passes} forward passes",
+            "seed": str(self.seed),
+            "ended by": self.finish_reason,
+        }
+        tokens = [(t.text, t.outcome, "", _note(t)) for t in self.trace]
+        return page("Answer, token by token", figures, tokens, [(o, o) for o in get_args(Outcome)])
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -95,6 +113,15 @@ class Chunk:
     token_ids: tuple[int, ...]
     generation: Generation | None = None
     """The whole answer; on the last chunk only."""
+
+
+def _note(token: TokenTrace) -> str:
+    if token.judged_by is None or token.draft_prob is None:
+        return f"{token.outcome}: {token.judge_prob:.3f}"
+    return (
+        f"{token.outcome}; judge {token.judged_by}: {token.judge_prob:.3f}, "
+        f"draft {token.drafted_by}: {token.draft_prob:.3f}"
+    )
 
 
 def outcomes(trace: tuple[TokenTrace, ...]) -> Iterator[tuple[str, Outcome]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from persona_judge_llm import __version__
-from persona_judge_llm.cli import chat, db, demo, generate, model, plan, profile
+from persona_judge_llm.cli import chat, db, demo, diagnose, generate, model, plan, profile
 from persona_judge_llm.cli.failures import OneLineErrors
 from persona_judge_llm.cli.options import example
 
@@ -47,6 +47,7 @@ app.command(
     )
 )(generate.generate)
 app.command(epilog=example('plan "How do I cook pancakes?" --user ana'))(plan.plan)
+app.command(epilog=example('diagnose "How do I cook pancakes?" --user ana'))(diagnose.diagnose)
 app.add_typer(
     profile.app,
     name="profile",

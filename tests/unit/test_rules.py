@@ -218,6 +218,21 @@ def test_beyond_eight_preferences_rows_are_shared(engine):
     assert engine.plan("Hi", rule="compose_each").blend is None
 
 
+def test_a_must_stands_in_every_row_and_a_text_once_in_each(engine):
+    must = Preference("Never swear", kind="must", weight=4)
+    mine = [must, Preference("Be concise", weight=3), Preference("Be warm")]
+    plan = engine.plan("Hi", preferences=mine, rule="compose_each")
+    prompts = [engine.tokenizer.decode(row) for row in plan.task().prompts]
+    assert [p.count("Never swear") for p in prompts] == [1, 1, 0]
+    assert [("Be concise" in p, "Be warm" in p) for p in prompts[:2]] == [
+        (True, False),
+        (False, True),
+    ]
+    assert plan.blend.shares == (0.75, 0.25)
+    alone = engine.plan("Hi", preferences=[must], rule="compose_each")
+    assert len(alone.task().prompts) == 2
+
+
 def test_the_strength_is_part_of_the_fingerprint(engine):
     marks = {
         engine.plan("Hi", preferences=PREFERENCES, rule="compose", strength=s).fingerprint
