@@ -6,6 +6,7 @@
     profile      who likes what, with profile_changes, profile_review (what was inferred, undo),
                  profile_files (export, import), profile_options, profile_views
     model        what the model is like
+    evaluate     methods compared, with evaluation_options and evaluation_screen
     db           the tables that profiles are kept in
     options      options that several commands have
     files        files that are read and written

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from persona_judge_llm import __version__
-from persona_judge_llm.cli import chat, db, demo, diagnose, generate, model, plan, profile
+from persona_judge_llm.cli import chat, db, demo, diagnose, evaluate, generate, model, plan, profile
 from persona_judge_llm.cli.failures import OneLineErrors
 from persona_judge_llm.cli.options import example
 
@@ -62,4 +62,10 @@ app.add_typer(
 )
 app.add_typer(
     model.app, name="model", help="See what a model is like.", epilog=example("model info")
+)
+app.add_typer(
+    evaluate.app,
+    name="eval",
+    help="Compare ways to answer by the paper's protocol: generate, score, judge, report.",
+    epilog=example("eval generate --prompts prompts.txt --out runs/mine"),
 )

@@ -10,7 +10,8 @@ from persona_judge_llm.evaluation.data_files import missing
 from persona_judge_llm.evaluation.report import Report
 from persona_judge_llm.evaluation.statistics import Estimate
 from persona_judge_llm.evaluation.summaries import AVERAGE
-from persona_judge_llm.evaluation.tables import Entry, Row, Table, harmless_helpful
+from persona_judge_llm.evaluation.tables import harmless_helpful
+from persona_judge_llm.evaluation.tabular import Entry, Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

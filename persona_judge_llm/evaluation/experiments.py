@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from persona_judge_llm.errors import DataFileError, InvalidParameterError, RunMismatchError
 from persona_judge_llm.evaluation.data_files import read_text
-from persona_judge_llm.evaluation.modes import MODES, NUM_DRAFT_TOKENS, SAMPLING
 from persona_judge_llm.evaluation.pairings import Pairing
 from persona_judge_llm.evaluation.prompt_sets import Question, digest
+from persona_judge_llm.evaluation.protocol import MODES, NUM_DRAFT_TOKENS, SAMPLING
 from persona_judge_llm.evaluation.records import read_records, write_whole
 from persona_judge_llm.requests import check_num_draft_tokens
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams

@@ -10,8 +10,8 @@ from typing import Any, Final
 from persona_judge_llm.errors import EvaluationError, InvalidParameterError, RunMismatchError
 from persona_judge_llm.evaluation.experiments import KEY, Run, load_run
 from persona_judge_llm.evaluation.judge_endpoint import Comparison, Reply
+from persona_judge_llm.evaluation.progress import Progress, silent
 from persona_judge_llm.evaluation.records import Records
-from persona_judge_llm.evaluation.runs import Progress, silent
 from persona_judge_llm.evaluation.statistics import Outcomes
 
 VERDICTS: Final = "verdicts.jsonl"

@@ -14,7 +14,7 @@ seed for all prompts, text beyond the end-of-sequence token, and up to lambda to
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, get_args
+from typing import cast
 
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError
@@ -25,17 +25,10 @@ from persona_judge_llm.evaluation.engine_methods import (
     engine_method,
     joined,
 )
+from persona_judge_llm.evaluation.protocol import MODES
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.requests import Request
 from persona_judge_llm.rules import COMPOSING
-from persona_judge_llm.sampling import SamplingParams
-
-Mode = Literal["fixed", "paper"]
-MODES: Final[tuple[str, ...]] = get_args(Mode)
-SAMPLING: Final = SamplingParams(temperature=0.9, top_k=20, top_p=0.9, max_new_tokens=128)
-"""That of the authors' code."""
-NUM_DRAFT_TOKENS: Final = 4
-"""The paper's best lambda."""
 
 
 def method_in_mode(
@@ -63,8 +56,9 @@ def method_in_mode(
     method = engine_method(engine, name, batch=batch)
 
     def request(case: Case) -> Request:
-        asked = dataclasses.replace(method.request(case), num_draft_tokens=num_draft_tokens)
-        return asked if name in PROMPTS else dataclasses.replace(asked, turns=(1, 1))
+        asked = cast("Request", method.request(case))
+        turns = None if name in PROMPTS else (1, 1)
+        return dataclasses.replace(asked, num_draft_tokens=num_draft_tokens, turns=turns)
 
     if mode == "paper" and name.startswith("compose_each"):
         raise InvalidParameterError("method", name, "one of two sides in the mode 'paper'")

@@ -9,7 +9,8 @@ from typing import Any, Final
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.evaluation.records import write_whole
 from persona_judge_llm.evaluation.summaries import Summary, summaries
-from persona_judge_llm.evaluation.tables import Table, tables
+from persona_judge_llm.evaluation.tables import tables
+from persona_judge_llm.evaluation.tabular import Table
 
 MARKDOWN: Final = "report.md"
 JSON: Final = "report.json"
@@ -24,11 +25,8 @@ class Report:
 
     def markdown(self) -> str:
         """Return all tables as Markdown."""
-        parts = ["# Evaluation by the protocol of arXiv 2504.12663\n"]
-        for table in self.tables:
-            if table.rows:
-                parts.append(_markdown(table))
-        return "\n".join(parts)
+        shown = [_markdown(table) for table in self.tables if table.rows]
+        return "\n".join(["# Evaluation by the protocol of arXiv 2504.12663\n", *shown])
 
     def values(self) -> dict[str, Any]:
         """Return all tables for JSON."""

@@ -13,7 +13,6 @@ r"""Reward models, each asked in the format that it was trained on.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -25,39 +24,18 @@ from persona_judge_llm.errors import (
     NumericalError,
     UnsupportedModelError,
 )
+from persona_judge_llm.evaluation.reward_specs import RewardSpec
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding
 
 ARMO: Final[Mapping[str, int]] = {"armo-helpful": 0, "armo-harmless": 10}
 """The entries of ArmoRM's nineteen that the paper reports."""
-KINDS: Final = ("armo", "gpt2-helpful", "gpt2-harmless", "classifier")
-_DTYPES: Final = {"armo": torch.bfloat16, "classifier": "auto"}
+_DTYPES: Final[Mapping[str, torch.dtype | str]] = {"armo": torch.bfloat16, "classifier": "auto"}
+
+__all__ = ["ARMO", "RewardModel", "RewardSpec", "Scored"]
 
 Scores = dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class RewardSpec:
-    """A reward model as the command line names it: `KIND:PATH_OR_ID`, or `NAME=KIND:PATH_OR_ID`."""
-
-    kind: str
-    source: str
-    name: str
-
-    @classmethod
-    def of(cls, text: str) -> "RewardSpec":
-        """Read a spec.
-
-        Raises:
-            InvalidParameterError: not of that form.
-        """
-        head, colon, source = text.partition(":")
-        given, equals, kind = head.rpartition("=")
-        if not colon or not source or kind not in KINDS or (equals and not given):
-            raise InvalidParameterError("reward", text, f"KIND:PATH_OR_ID, with a kind of {KINDS}")
-        named = Path(source).name if kind == "classifier" else kind
-        return cls(kind, source, given or named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +100,7 @@ class RewardModel:
 
         Raises:
             UnsupportedModelError: the model gives no such rewards.
-            NumericalError: a reward is no finite number.
+        NumericalError: a reward is no finite number.
         """
         inputs = self._inputs(question, answer)
         length = int(inputs["input_ids"].shape[1])

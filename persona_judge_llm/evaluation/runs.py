@@ -5,7 +5,7 @@ import platform
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import EvaluationError
@@ -18,20 +18,9 @@ from persona_judge_llm.evaluation.experiments import (
     begin,
 )
 from persona_judge_llm.evaluation.modes import method_in_mode
+from persona_judge_llm.evaluation.progress import Progress, silent
 from persona_judge_llm.evaluation.prompt_sets import Question
 from persona_judge_llm.evaluation.records import Records
-
-
-class Progress(Protocol):
-    """Is told how far something is."""
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Show that `done` of `total` are there, and what is being worked on."""
-
-
-def silent(done: int, total: int, what: str) -> None:
-    """Show nothing."""
-
 
 OpenMethod = Callable[[Cell], Method]
 

@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from persona_judge_llm.errors import RunMismatchError
 from persona_judge_llm.evaluation.experiments import KEY, answer_key, load_run
+from persona_judge_llm.evaluation.progress import Progress, silent
 from persona_judge_llm.evaluation.records import Records
-from persona_judge_llm.evaluation.reward_models import RewardModel, RewardSpec
-from persona_judge_llm.evaluation.runs import Progress, silent
+from persona_judge_llm.evaluation.reward_specs import RewardSpec
+
+if TYPE_CHECKING:  # it loads transformers
+    from persona_judge_llm.evaluation.reward_models import RewardModel
 
 SCORES: Final = "scores.jsonl"
 
@@ -17,7 +20,7 @@ SCORES: Final = "scores.jsonl"
 def score_run(
     folder: str | Path,
     spec: RewardSpec,
-    open_model: Callable[[RewardSpec], RewardModel],
+    open_model: "Callable[[RewardSpec], RewardModel]",
     *,
     progress: Progress = silent,
 ) -> int:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from persona_judge_llm.errors import DataFileError
 from persona_judge_llm.evaluation.experiments import Key, Run, answer_key, load_run
 from persona_judge_llm.evaluation.judgements import VERDICTS, first_share, outcomes
-from persona_judge_llm.evaluation.modes import NUM_DRAFT_TOKENS
 from persona_judge_llm.evaluation.pairings import Pairing
+from persona_judge_llm.evaluation.protocol import NUM_DRAFT_TOKENS
 from persona_judge_llm.evaluation.records import read_records
 from persona_judge_llm.evaluation.scoring import SCORES
 from persona_judge_llm.evaluation.statistics import Estimate, Outcomes, mean

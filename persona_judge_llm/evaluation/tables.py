@@ -1,86 +1,32 @@
 """The paper's Tables 1 to 5, ours beside theirs, and one with all that was measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, Final, Literal
+from typing import Final
 
 from persona_judge_llm.evaluation import published
 from persona_judge_llm.evaluation.dimensions import NAMES
 from persona_judge_llm.evaluation.pairings import TABLE_4
-from persona_judge_llm.evaluation.statistics import Estimate
 from persona_judge_llm.evaluation.summaries import AVERAGE, PAPER_REWARDS, Summary
+from persona_judge_llm.evaluation.tabular import Entry, Row, Table
 
 _HARMLESS_HELPFUL: Final = {"Harmless", "Helpful"}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A number in a table; ours have their interval and n."""
-
-    value: float | str | None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    digits: int = 2
-
-    @classmethod
-    def of(cls, found: Estimate | None, *, percent: bool = False, digits: int = 2) -> "Entry":
-        """Return what was estimated; nothing where there is no estimate."""
-        if found is None or found.n == 0:
-            return cls(None)
-        scale, shown = (100, 0) if percent else (1, digits)
-        return cls(found.value * scale, found.low * scale, found.high * scale, found.n, shown)
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "-"
-        if isinstance(self.value, str):
-            return self.value
-        shown = f"{self.value:.{self.digits}f}"
-        if self.low is None or self.high is None:
-            return shown
-        return f"{shown} [{self.low:.{self.digits}f}, {self.high:.{self.digits}f}] n={self.n}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a table."""
-
-    source: Literal["paper", "here"]
-    label: str
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table with rows of the paper's and of ours."""
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = field(default=())
-
-    def values(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        rows = [
-            {
-                "source": row.source,
-                "label": row.label,
-                "cells": [
-                    {"value": e.value, "low": e.low, "high": e.high, "n": e.n} for e in row.entries
-                ],
-            }
-            for row in self.rows
-        ]
-        return {
-            "name": self.name,
-            "title": self.title,
-            "columns": list(self.columns),
-            "rows": rows,
-            "notes": list(self.notes),
-        }
+_TABLE_1_NOTES: Final = (
+    "The paper: Llama-3-Base-8B on P-Soups. Avg is the mean of the four rewards.",
+    "Win rates here: as in Table 4, with the opponent that the table of verdicts names.",
+)
+_TABLE_4_NOTES: Final = (
+    "The paper: judged by GPT-4; how ties count is not said.",
+    "Here: wins and half of the ties, both orders, Wilson's interval; Overall: mean of the nine.",
+)
+_TABLE_5_COLUMNS: Final = (
+    *("1 objective", "2 objectives", "3 objectives"),
+    *("1: ms a token", "2: ms a token", "3: ms a token"),
+)
+_TABLE_5_NOTES: Final = (
+    "The paper: Vivid; Vivid | Creative; Touching + Vivid | Creative, without a cache; ± as there.",
+    "Here: the run's first pairing of each size; the paper's are the group `table5`.",
+)
 
 
 def tables(cells: Sequence[Summary]) -> list[Table]:
@@ -115,11 +61,7 @@ def table_1(cells: Iterable[Summary]) -> Table:
         "Table 1: rewards and win rates, Harmless | Helpful",
         published.TABLE_1_COLUMNS,
         tuple(rows),
-        (
-            "The paper: Llama-3-Base-8B on P-Soups. Avg is the mean of the four rewards.",
-            "Win rates here count half of the ties, against the opponent in the table of verdicts; "
-            "the paper names neither its opponent nor how it counts ties.",
-        ),
+        _TABLE_1_NOTES,
     )
 
 
@@ -197,10 +139,7 @@ def table_4(cells: Iterable[Summary], prompt_set: str) -> Table:
         f"Table 4: win rates in % over direct prompting, {shown}",
         published.TABLE_4_COLUMNS,
         tuple(rows),
-        (
-            "The paper: judged by GPT-4; how ties count is not said. Here: wins and half of the "
-            "ties, both orders, Wilson's interval; Overall is the mean of the nine.",
-        ),
+        _TABLE_4_NOTES,
     )
 
 
@@ -218,26 +157,20 @@ def table_5(cells: Iterable[Summary]) -> Table:
                 cell
             )
     for label, group in groups.items():
-        chosen = [(group.get(objectives) or [None])[0] for objectives in (1, 2, 3)]
-        times = [Entry.of(cell.seconds) if cell else Entry(None) for cell in chosen]
+        chosen: list[Summary | None] = [next(iter(group.get(k, ())), None) for k in (1, 2, 3)]
+        times = [Entry.of(cell.seconds if cell is not None else None) for cell in chosen]
         each = [
-            Entry(1000 * cell.seconds_per_token, n=cell.n, digits=1) if cell else Entry(None)
+            Entry(None) if cell is None else Entry(1000 * cell.seconds_per_token, digits=1)
             for cell in chosen
         ]
         rows.append(Row("here", label, (*times, *each)))
     return Table(
         "5",
         "Table 5: seconds an answer, by number of objectives",
-        (
-            "1 objective", "2 objectives", "3 objectives",
-            "1: ms a token", "2: ms a token", "3: ms a token",
-        ),
+        _TABLE_5_COLUMNS,
         tuple(rows),
-        (
-            "The paper: Vivid; Vivid | Creative; Touching + Vivid | Creative (the group `table5`), "
-            "without a cache of keys and values. Here: the run's first pairing of each size.",
-        ),
-    )  # fmt: skip
+        _TABLE_5_NOTES,
+    )
 
 
 def verdicts(cells: Iterable[Summary]) -> Table:
