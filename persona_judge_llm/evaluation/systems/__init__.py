@@ -10,8 +10,8 @@ of a model a token, with a KV cache.
     mod               models, weights, prompt                 k policies             k F
     soups             adapters | checkpoints, model,          k policies trained     1 F
                       weights, average, prompt                from one model
-    args              reward, weight, candidates, output,     a reward model         1 F + k rewards
-                      form, prompt
+    args              reward, score, trust_remote_code,       a reward model         1 F + k rewards
+                      weight, candidates, prompt
     style_vectors     vectors, strength, keep, prompt         a vector per layer     1 F
     corrector         model, form, template, first            a corrector            1 F + 1 F over
                                                                                      the answer

@@ -1,5 +1,6 @@
 """The user's own models: loaded from folders or the hub, and checked against each other."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -77,14 +78,17 @@ def with_adapters(model: PreTrainedModel, adapters: tuple[str, ...]) -> "PeftMod
     except ImportError as error:
         raise MissingDependencyError("eval", error.name) from error
     wrapped: Any = None
-    for number, path in enumerate(adapters):
-        try:
-            if wrapped is None:
-                wrapped = PeftModel.from_pretrained(model, path, adapter_name=str(number))
-            else:
-                wrapped.load_adapter(path, adapter_name=str(number))
-        except Exception as error:  # of peft, safetensors and torch
-            raise ModelLoadError(f"cannot load the adapter {path!r}: {error}") from error
+    with warnings.catch_warnings():
+        # peft asks for an attribute that transformers is about to rename.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        for number, path in enumerate(adapters):
+            try:
+                if wrapped is None:
+                    wrapped = PeftModel.from_pretrained(model, path, adapter_name=str(number))
+                else:
+                    wrapped.load_adapter(path, adapter_name=str(number))
+            except Exception as error:  # of peft, safetensors and torch
+                raise ModelLoadError(f"cannot load the adapter {path!r}: {error}") from error
     found: PeftModel = wrapped
     return found
 

@@ -42,7 +42,9 @@ _KINDS: Final = {
         ("adapters", "checkpoints", "model", "weights", "average", "prompt"),
     ),
     "args": _Kind(
-        open_args, "a reward model", ("reward", "weight", "candidates", "output", "form", "prompt")
+        open_args,
+        "a reward model",
+        ("reward", "score", "trust_remote_code", "weight", "candidates", "prompt"),
     ),
     "style_vectors": _Kind(
         open_style_vectors, "vectors per layer", ("vectors", "strength", "keep", "prompt")

@@ -41,6 +41,13 @@ class Options:
             raise InvalidParameterError(key, value, f"one of {tuple(among)}")
         return value
 
+    def flag(self, key: str) -> bool:
+        """Return whether the key is true; false where it is not given."""
+        value = self._value(key, False)  # noqa: FBT003
+        if not isinstance(value, bool):
+            raise InvalidParameterError(key, value, "true or false")
+        return value
+
     def number(self, key: str, default: float = _ABSENT, *, low: float = -math.inf) -> float:
         """Return a finite number, not below `low`."""
         return _number(key, self._value(key, default), low)
