@@ -268,7 +268,7 @@ class RunMismatchError(EvaluationError):
     def __init__(self, folder: object, differing: Iterable[str]) -> None:
         self.differing = tuple(differing)
         super().__init__(
-            f"{str(folder)!r} holds results with another {', '.join(self.differing)}; "
+            f"{str(folder)!r} holds results of other settings ({', '.join(self.differing)}); "
             "use another folder, or the settings that it was begun with"
         )
 

@@ -20,7 +20,7 @@ Prompts: TypeAlias = Annotated[
     typer.Option(
         "--prompts",
         metavar="FILE",
-        help="File or folder of prompts; hub:ID or hub:ID:SPLIT downloads a data set.",
+        help="File or folder of prompts; hub:NAME or hub:NAME:SPLIT downloads a data set.",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -219,7 +219,7 @@ def read_systems(file: str) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for i, spec in enumerate(specs if isinstance(specs, list) else [None]):
         name = spec.get("name", spec.get("system")) if isinstance(spec, dict) else None
-        if not isinstance(name, str):
+        if not isinstance(spec, dict) or not isinstance(name, str):
             raise DataFileError(file, f'item {i} must be an object with "system" or "name"')
         if name in found:
             raise DataFileError(file, f'two systems are called {name!r}; give them a "name"')

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -14,13 +13,11 @@ from rich.progress import (
 )
 
 from persona_judge_llm.cli.screen import line, stderr
-
-if TYPE_CHECKING:
-    from persona_judge_llm.evaluation.progress import Progress as Told
+from persona_judge_llm.evaluation.progress import Progress as Told
 
 
 @contextlib.contextmanager
-def progress_shown(what: str) -> Iterator["Told"]:
+def progress_shown(what: str) -> Iterator[Told]:
     """Show a bar on a terminal; yields what is told how far the work is."""
     console = stderr()
     bar = Progress(

@@ -40,10 +40,13 @@ class Method(Protocol):
     @property
     def name(self) -> str:
         """As in tables and files, such as "alternate"."""
+        ...
 
     @property
     def needs(self) -> str:
         """What of the user's own it takes, such as "a reward model"; "" for nothing."""
+        ...
 
     def answer(self, cases: Sequence[Case]) -> Iterator[Answer]:
         """Answer cases in their order, each as soon as it is there."""
+        ...

@@ -14,7 +14,6 @@ from persona_judge_llm.evaluation.tables import harmless_helpful
 from persona_judge_llm.evaluation.tabular import Entry, Row, Table
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _PAPER: Final = "#999999"
@@ -55,7 +54,7 @@ def _ours(table: Table) -> list[Row]:
     return [row for row in table.rows if row.source == "here"][:_MAX_ROWS]
 
 
-def _canvas(height: float) -> "tuple[Figure, Axes]":
+def _canvas(height: float) -> "Figure":
     try:
         # Not pyplot, which keeps every figure and may look for a screen.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -64,11 +63,12 @@ def _canvas(height: float) -> "tuple[Figure, Axes]":
         raise missing(error) from error
     figure = Figure(figsize=(10, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    return figure
 
 
 def _win_rates(table: Table, rows: Sequence[Row]) -> "Figure":
-    figure, axes = _canvas(5)
+    figure = _canvas(5)
+    axes = figure.subplots()
     paper = [row for row in table.rows if row.source == "paper"]
     width = 0.8 / (len(rows) + bool(paper))
     for k, row in enumerate(rows):
@@ -103,7 +103,8 @@ def _sweeps(report: Report) -> dict[str, list[tuple[int, Estimate]]]:
 
 
 def _lambda(lines: dict[str, list[tuple[int, Estimate]]]) -> "Figure":
-    figure, axes = _canvas(4)
+    figure = _canvas(4)
+    axes = figure.subplots()
     paper = [(int(value), row[-1]) for value, row in published.TABLE_3.items()]
     axes.plot(*zip(*paper, strict=True), "o--", color=_PAPER, label="the paper")
     for label, points in lines.items():
@@ -119,7 +120,8 @@ def _lambda(lines: dict[str, list[tuple[int, Estimate]]]) -> "Figure":
 
 
 def _seconds(rows: Sequence[Row]) -> "Figure":
-    figure, axes = _canvas(4)
+    figure = _canvas(4)
+    axes = figure.subplots()
     for row in rows:
         each = row.entries[3:]
         places = [i for i, entry in enumerate(each, 1) if _known(entry)]
