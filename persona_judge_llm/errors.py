@@ -102,8 +102,9 @@ class UnknownUserError(UserError):
 
     def __init__(self, user_id: str) -> None:
         super().__init__(
-            f"no profile for user {user_id!r}; create one, or pass unknown_user='neutral' "
-            "to answer unknown users without personalisation"
+            "no profile for the user of this call (named by the error's user_id, and not here, "
+            "where logs and traces would show it); create one, or pass unknown_user='neutral' to "
+            "answer unknown users without personalisation"
         )
         self.user_id = user_id
 
@@ -182,6 +183,10 @@ class NumericalError(ModelError):
 class DecodingError(PersonaJudgeError):
     """Decoding failed while this call was under way; the engine stays usable."""
 
+    kind: type[BaseException] | None = None
+    """Class of the error it failed with, such as `torch.OutOfMemoryError`. The error itself is
+    not kept: its frames hold the texts of every call that was decoded with this one."""
+
 
 def decoding_error(what: str, error: BaseException, *, alone: bool = True) -> DecodingError:
     """Return an error that tells of another, and holds nothing of it.
@@ -196,7 +201,9 @@ def decoding_error(what: str, error: BaseException, *, alone: bool = True) -> De
     if alone:
         with suppress(Exception):  # an error's own __str__ may fail
             reason = str(error)[:MAX_REASON]
-    return DecodingError(f"{what} failed with {type(error).__name__}: {reason}".rstrip(": "))
+    found = DecodingError(f"{what} failed with {type(error).__name__}: {reason}".rstrip(": "))
+    found.kind = type(error)
+    return found
 
 
 class DeadlineExceededError(PersonaJudgeError):

@@ -26,8 +26,8 @@ MAX_ACTIVE_PREFERENCES = 64
 
 def check_text(name: str, value: object, max_length: int) -> str:
     """Return `value` if it is 1 to `max_length` characters of valid Unicode without NUL."""
-    if not isinstance(value, str):
-        raise InvalidPreferenceError(name, value, "a string")
+    if not isinstance(value, str):  # what it holds may be a user's id all the same
+        raise InvalidPreferenceError(name, type(value).__name__, "a string")
     if not value.strip():
         raise InvalidPreferenceError(name, value, "a string that is not empty")
     shown = f"text of {len(value)} characters"  # what a user wrote is in no error

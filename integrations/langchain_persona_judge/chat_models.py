@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -21,9 +21,10 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
+from langchain_persona_judge.bindings import ChatBinding
 from langchain_persona_judge.chat_calls import ChatCalls
 from langchain_persona_judge.messages import to_chat
-from langchain_persona_judge.results import AnswerStream, answer
+from langchain_persona_judge.results import AnswerStream, answer, summed, token_usage
 from langchain_persona_judge.settings import Call
 from langchain_persona_judge.structured import Method, compile_now, structured
 from persona_judge_llm import __version__
@@ -156,6 +157,15 @@ class ChatPersonaJudge(ChatCalls):
             ).prompt_tokens
         except ContextOverflowError as error:  # counting is how callers find out and trim
             return error.prompt_tokens
+
+    def bind(self, **kwargs: Any) -> ChatBinding:
+        """Return a binding that hands these arguments to every call, whichever way it is made."""
+        return ChatBinding(bound=self, kwargs=kwargs, config={})
+
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> ChatBinding:
+        """Return a binding that hands this config to every call, whichever way it is made."""
+        merged = cast("RunnableConfig", {**(config or {}), **kwargs})
+        return ChatBinding(bound=self, kwargs={}, config=merged)
 
     def bind_tools(
         self,
@@ -317,4 +327,14 @@ class ChatPersonaJudge(ChatCalls):
     ) -> ChatResult:
         reading = self.reading(tools=bool(calls[0].request.tools))
         messages = [answer(generation, reading) for generation in generations]
-        return ChatResult(generations=[ChatGeneration(message=m) for m in messages])
+        for message in messages[1:]:  # the prompt of them all is counted once
+            if message.usage_metadata is not None:
+                completion = message.usage_metadata["output_tokens"]
+                message.usage_metadata.update(input_tokens=0, total_tokens=completion)
+        return ChatResult(
+            generations=[ChatGeneration(message=m) for m in messages],
+            llm_output={"model_name": self.model_name, "token_usage": token_usage(generations)},
+        )
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        return summed(llm_outputs)

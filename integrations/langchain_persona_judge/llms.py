@@ -4,21 +4,27 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import BaseMessage, get_buffer_string
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
+from langchain_persona_judge.bindings import KeepsUser
 from langchain_persona_judge.llm_calls import LLMCalls
-from langchain_persona_judge.results import completion_chunk, completion_info
+from langchain_persona_judge.results import completion_chunk, completion_info, token_usage
 from persona_judge_llm import __version__
+from persona_judge_llm.errors import ContextOverflowError, InvalidParameterError
 from persona_judge_llm.planning import PreparedCall
+from persona_judge_llm.requests import Request
+from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.trace import Generation as Answer
 
 
@@ -64,12 +70,41 @@ class PersonaJudgeLLM(LLMCalls):
         params["ls_model_name"] = kwargs.get("model", self.model_name)
         return params
 
+    def bind(self, **kwargs: Any) -> KeepsUser:
+        """Return a binding that hands these arguments to every call, whichever way it is made."""
+        return KeepsUser(bound=self, kwargs=kwargs, config={})
+
+    def with_config(self, config: RunnableConfig | None = None, **kwargs: Any) -> KeepsUser:
+        """Return a binding that hands this config to every call, whichever way it is made."""
+        merged = cast("RunnableConfig", {**(config or {}), **kwargs})
+        return KeepsUser(bound=self, kwargs={}, config=merged)
+
     def get_token_ids(self, text: str) -> list[int]:
         """Return the ids of `text` by the model's own tokenizer."""
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
         ids: list[int] = self.engine.tokenizer.encode(text, add_special_tokens=False)
         return ids
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Return how many tokens the messages take as the one string that `invoke` makes of them.
+
+        In the model's chat template, without any preference, as in `token_usage`.
+
+        Raises:
+            InvalidParameterError: tools, which a string has no place for.
+        """
+        if tools:
+            raise InvalidParameterError("tools", "...", "left out: only the chat model takes any")
+        request = Request(
+            get_buffer_string(messages), params=SamplingParams(max_new_tokens=1), persona=False
+        )
+        try:
+            return self.engine.prepare(request).prompt_tokens
+        except ContextOverflowError as error:  # counting is how callers find out and trim
+            return error.prompt_tokens
 
     # --- What LangChain calls, on the copy made for the call -------------------------------------
 
@@ -143,8 +178,6 @@ class PersonaJudgeLLM(LLMCalls):
     def _result(self, answers: Sequence[Answer], prompts: int) -> LLMResult:
         reading = self.reading()
         each = len(answers) // (prompts or 1)
-        prompt_tokens = sum(a.usage.prompt_tokens for a in answers[:: each or 1])
-        completion_tokens = sum(a.usage.completion_tokens for a in answers)
         return LLMResult(
             generations=[
                 [
@@ -155,10 +188,6 @@ class PersonaJudgeLLM(LLMCalls):
             ],
             llm_output={
                 "model_name": self.model_name,
-                "token_usage": {
-                    "prompt_tokens": prompt_tokens,
-                    "completion_tokens": completion_tokens,
-                    "total_tokens": prompt_tokens + completion_tokens,
-                },
+                "token_usage": token_usage(answers, each or 1),
             },
         )

@@ -1,9 +1,14 @@
-"""`PersonaMiddleware`: the user of an agent's run, taken from its context to each model call."""
+"""`PersonaMiddleware`: the user of an agent's run, taken from its context to models and tools."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware.types import ToolCallRequest
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableBinding
+from langgraph.types import Command
 
 from langchain_persona_judge.chat_models import ChatPersonaJudge
 from langchain_persona_judge.users import USER_ID
@@ -12,6 +17,7 @@ from persona_judge_llm.errors import (
     MissingUserError,
     UnsupportedModelError,
 )
+from persona_judge_llm.scope import use_user
 
 WhoseRun: TypeAlias = "str | Callable[[Any], str | None]"
 
@@ -27,7 +33,8 @@ class PersonaMiddleware(AgentMiddleware[Any, Any, Any]):
     ```
 
     LangGraph does not trace the context, so the user stands in no trace. Only models of this
-    package are told who the user is; a call that goes to any other model is refused.
+    package are told who the user is; a call that goes to any other model is refused. Tools run in
+    the user's scope (`use_user`), for models that they call in turn.
 
     Args:
         user: the field of the context that holds the user id, of a mapping or an object; or a
@@ -64,15 +71,40 @@ class PersonaMiddleware(AgentMiddleware[Any, Any, Any]):
         """Name the user to the model."""
         return await handler(self._named(request))
 
+    def wrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
+    ) -> ToolMessage | Command[Any]:
+        """Let models that a tool calls answer in the same taste."""
+        with self._scope(request):
+            return handler(request)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        """Let models that a tool calls answer in the same taste."""
+        with self._scope(request):
+            return await handler(request)
+
+    def _scope(self, request: ToolCallRequest) -> AbstractContextManager[Any]:
+        user_id = self._user_of(request.runtime)
+        return nullcontext() if user_id is None else use_user(user_id)
+
     def _named(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         user_id = self._user_of(request.runtime)
         if user_id is None:
             if self._required:
                 raise MissingUserError
             return request
-        if not isinstance(request.model, ChatPersonaJudge):
+        model: Any = request.model
+        while isinstance(model, RunnableBinding):  # such as `chat.bind(temperature=0)`
+            model = model.bound
+        if not isinstance(model, ChatPersonaJudge):
             raise UnsupportedModelError(
-                f"{type(request.model).__name__} knows no users: PersonaMiddleware goes with "
+                f"{type(model).__name__} knows no users: PersonaMiddleware goes with "
                 "ChatPersonaJudge alone; name nobody in the context of runs on other models"
             )
         return request.override(model_settings={**request.model_settings, USER_ID: user_id})

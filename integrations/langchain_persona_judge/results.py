@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 from uuid import uuid4
@@ -78,6 +78,34 @@ def _logprobs(generation: Generation, decode: Callable[[list[int]], str]) -> dic
             for t in generation.trace
         ]
     }
+
+
+def token_usage(generations: Sequence[Generation], each: int | None = None) -> dict[str, int]:
+    """Return the tokens of answers, each prompt counted once.
+
+    Args:
+        generations: the answers.
+        each: how many of them, one after the other, answer one prompt; None: all.
+    """
+    step = each or len(generations) or 1
+    prompt = sum(generation.usage.prompt_tokens for generation in generations[::step])
+    completion = sum(generation.usage.completion_tokens for generation in generations)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def summed(outputs: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Return the tokens of several calls together, in the form of one."""
+    told = [output for output in outputs if output]
+    if not told:  # all from a cache
+        return {}
+    total: Counter[str] = Counter()
+    for output in told:
+        total.update(output["token_usage"])
+    return {"model_name": told[0]["model_name"], "token_usage": dict(total)}
 
 
 def completion_info(generation: Generation, reading: Reading) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_persona_judge.parsers import WholeCall, WholeJson, WholePydantic, WholePydanticCall
+from langchain_persona_judge.parsers import (
+    WholeCall,
+    WholeJson,
+    WholePydantic,
+    WholePydanticCall,
+    with_raw,
+)
 from persona_judge_llm.answer_forms import constraint_of
 from persona_judge_llm.constraints import Constraint
 from persona_judge_llm.engine import PersonaJudge
@@ -76,13 +81,8 @@ def structured(
         parser = WholePydantic(pydantic_object=pydantic) if pydantic else WholeJson()
     if not include_raw:
         return model | parser
-    parsed = RunnablePassthrough.assign(
-        parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
-    )
-    failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    reading = parsed.with_fallbacks([failed], exception_key="parsing_error")
     # The model stands first: what a call names, its user above all, goes to the first step alone.
-    return model | RunnableMap(raw=RunnablePassthrough()) | reading
+    return model | with_raw(parser)
 
 
 @dataclass(frozen=True, slots=True)

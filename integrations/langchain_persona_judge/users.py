@@ -37,7 +37,7 @@ def name_user(
     named = {name: value for name, value in arguments.items() if value is not None}
     if "preferences" in named or named.get("persona") is False:
         return named
-    own, surrounding = _configured(config), _configured(ensure_config())
+    own, surrounding = configured_user(config), configured_user(ensure_config())
     explicit = named.get(USER_ID, None if own == surrounding else own)
     user_id, neutral = resolve_user(explicit, bound if surrounding is None else surrounding)
     if user_id is not None:
@@ -45,7 +45,7 @@ def name_user(
     return {**named, "persona": False} if neutral else named
 
 
-def _configured(config: RunnableConfig | None) -> Any:
+def configured_user(config: RunnableConfig | None) -> Any:
     """Return the user of a config; like LangChain, accept it beside `configurable`, too."""
     if not config:
         return None

@@ -21,7 +21,7 @@ _SHADES = ((0.1, "green"), (_DIFFERING, "yellow"), (2.0, "red"))
 _MOST_VETOES = 8
 
 
-def diagnose(
+def diagnose(  # noqa: PLR0913 - every option is an argument
     question: Annotated[
         str | None, typer.Argument(help="The question; read from stdin without it.")
     ] = None,

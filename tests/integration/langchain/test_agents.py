@@ -325,3 +325,39 @@ async def test_settings_of_other_middleware_stay(
     for door in DOORS.values():
         assert await through(door, agent, context=Context(ALICE)) == TASTES[ALICE]
         assert telling.decoded[-1].params.temperature == 0.25
+
+
+@pytest.mark.parametrize("door", ["invoke", "ainvoke"])
+async def test_models_that_a_tool_calls_answer_for_the_user_of_the_run(
+    door: str, chat: ChatPersonaJudge, telling: TellingEngine
+) -> None:
+    told: list[str] = []
+
+    @tool
+    def ask(word: str) -> str:
+        """Ask a model."""
+        told.append(str(chat.invoke(word).text))
+        return "done"
+
+    class Calling(AgentMiddleware[Any, Any, Any]):
+        """Makes the model's first answer of each run a call."""
+
+        def before_model(self, state: Any, runtime: Any) -> None:
+            text = '<tool_call>{"name": "ask", "arguments": {"word": "w"}}</tool_call>'
+            last = state["messages"][-1]
+            telling.script = text if last.type == "human" else None
+
+        def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+            telling.script = None
+            return handler(request)
+
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            telling.script = None
+            return await handler(request)
+
+    for middleware in ([PersonaMiddleware(), Calling()], [Calling(), PersonaMiddleware()]):
+        agent = agent_on(chat, [ask], middleware=middleware)
+        for user in (ALICE, BOB):
+            with use_user(BOB):
+                found = await through(DOORS[door], agent, context=Context(user))
+            assert (found, told.pop()) == (TASTES[user], TASTES[user])

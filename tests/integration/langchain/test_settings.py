@@ -7,8 +7,9 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.globals import set_llm_cache
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import LLMResult
+from langchain_core.prompt_values import ChatPromptValue
 from pydantic import ValidationError
 
 from langchain_persona_judge import ChatPersonaJudge, PersonaJudgeLLM
@@ -67,6 +68,43 @@ def test_a_prompt_is_counted_once_for_all_its_answers(real_engine: PersonaJudge)
     assert usage["prompt_tokens"] == one["token_usage"]["prompt_tokens"]
     counted = [g.generation_info["usage_metadata"] for gs in three.generations for g in gs]  # type: ignore[index]
     assert usage["completion_tokens"] == sum(u["output_tokens"] for u in counted)
+
+
+@pytest.mark.parametrize("door", ["generate", "agenerate"])
+async def test_a_conversation_is_counted_once_for_all_its_answers(
+    door: str, real_engine: PersonaJudge
+) -> None:
+    chat = ChatPersonaJudge(engine=real_engine, max_tokens=8, seed=5)
+    conversations = [[HumanMessage("x")], [HumanMessage("yy")]]
+
+    async def ask(**kwargs: Any) -> LLMResult:
+        found = getattr(chat, door)(conversations, user_id=ALICE, **kwargs)
+        return await found if door == "agenerate" else found  # type: ignore[no-any-return]
+
+    one, three = (await ask()).llm_output, await ask(n=3)
+    assert one is not None
+    assert three.llm_output is not None
+    usage = three.llm_output["token_usage"]
+    assert usage["prompt_tokens"] == one["token_usage"]["prompt_tokens"] > 0
+    counted = [g.message.usage_metadata for gs in three.generations for g in gs]  # type: ignore[union-attr]
+    assert len(counted) == 6
+    for name, of_all in (
+        ("input_tokens", "prompt_tokens"),
+        ("output_tokens", "completion_tokens"),
+        ("total_tokens", "total_tokens"),
+    ):
+        assert sum(u[name] for u in counted) == usage[of_all]
+
+
+def test_messages_of_a_string_model_are_counted_as_it_reads_them(real_engine: PersonaJudge) -> None:
+    llm = PersonaJudgeLLM(engine=real_engine, max_tokens=2)
+    said = [HumanMessage("Hello world"), AIMessage("Yes?")]
+    found = llm.generate_prompt([ChatPromptValue(messages=said)]).llm_output
+    assert found is not None
+    assert llm.get_num_tokens_from_messages(said) == found["token_usage"]["prompt_tokens"]
+    assert llm.get_num_tokens_from_messages([HumanMessage("Hello " * 2_000)]) > 2_000
+    with pytest.raises(InvalidParameterError, match="tools"):
+        llm.get_num_tokens_from_messages(said, tools=[{"name": "x"}])
 
 
 @pytest.mark.parametrize("door", ["stream", "astream", "transform", "astream_events v2"])

@@ -4,12 +4,14 @@ Nothing here is scripted: a real engine on random weights writes letter by lette
 the answers fit is the constraint alone.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import pytest
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ConfigDict
@@ -251,3 +253,36 @@ def test_pieces_grow_into_the_whole(writing: ChatPersonaJudge) -> None:
         assert list(before) == list(after)[: len(before)]
         assert after.get("name", "").startswith(before.get("name", ""))
     check(pieces[-1], SCHEMA)
+
+
+def _streams(runnable: Any, door: str, **kwargs: Any) -> list[Any]:
+    async def read() -> list[Any]:
+        return [piece async for piece in runnable.astream("x", **kwargs)]
+
+    return list(runnable.stream("x", **kwargs)) if door == "stream" else asyncio.run(read())
+
+
+CUT = {"json_schema": '"size', "function_calling": '"size', "json_mode": '"size'}
+
+
+@pytest.mark.parametrize("door", ["stream", "astream"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("schema", [Recipe, RecipeDict, SCHEMA], ids=["class", "dict", "schema"])
+def test_a_stream_that_was_cut_off_is_no_answer(
+    schema: Any, method: Any, door: str, writing: ChatPersonaJudge
+) -> None:
+    """A stop string ends the text in the middle; LangChain would complete what there is."""
+    stop = [CUT[method]]
+    runnable = writing.with_structured_output(schema, method=method, stop=stop)
+    with pytest.raises(OutputParserException):
+        runnable.invoke("x", user_id=ALICE)
+    with pytest.raises(OutputParserException):
+        _streams(runnable, door, user_id=ALICE)
+    raw = writing.with_structured_output(schema, method=method, stop=stop, include_raw=True)
+    whole = raw.invoke("x", user_id=ALICE)
+    pieces = _streams(raw, door, user_id=ALICE)
+    added = sum(pieces[1:], pieces[0])
+    for found in (whole, added):
+        assert isinstance(found["parsing_error"], OutputParserException)
+        assert found["parsed"] is None
+        assert found["raw"].response_metadata["stop_sequence"] == CUT[method]
