@@ -20,6 +20,6 @@ of a model a token, with a KV cache.
 Sources are in the docstrings of the functions that open them.
 """
 
-from persona_judge_llm.evaluation.systems.opening import SYSTEMS, open_system
+from persona_judge_llm.evaluation.systems.opening import SYSTEMS, check_system, open_system
 
-__all__ = ["SYSTEMS", "open_system"]
+__all__ = ["SYSTEMS", "check_system", "open_system"]

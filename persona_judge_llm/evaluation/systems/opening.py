@@ -73,6 +73,23 @@ def open_system(spec: Mapping[str, Any], engine: PersonaJudge) -> Method:
         UnsupportedModelError: models that do not fit each other or the system.
         MissingDependencyError: peft is not installed, for adapters.
     """
+    name, kind, options = _read(spec)
+    return System(name, kind.needs, kind.open(options, engine))
+
+
+def check_system(spec: Mapping[str, Any]) -> str:
+    """Return the name of what a spec opens, of which only system and keys are looked at.
+
+    Loads nothing, for whoever opens a system late and wants to know of a slip early.
+
+    Raises:
+        InvalidParameterError: an unknown system or key.
+    """
+    name, _, _ = _read(spec)
+    return name
+
+
+def _read(spec: object) -> tuple[str, _Kind, Options]:
     if not isinstance(spec, Mapping):
         raise InvalidParameterError("spec", type(spec).__name__, "a mapping with a 'system'")
     system = spec.get("system")
@@ -81,4 +98,4 @@ def open_system(spec: Mapping[str, Any], engine: PersonaJudge) -> Method:
         raise InvalidParameterError("system", system, f"one of {SYSTEMS}")
     name = Options({"name": spec.get("name", system)}, ("name",)).text("name")
     own = {key: value for key, value in spec.items() if key not in ("system", "name")}
-    return System(name, kind.needs, kind.open(Options(own, kind.keys), engine))
+    return name, kind, Options(own, kind.keys)

@@ -8,7 +8,8 @@ from persona_judge_llm.decoding.text_stream import Detokenize
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError
 from persona_judge_llm.evaluation.cases import Answer, Case
-from persona_judge_llm.evaluation.reward_models import RewardModel, RewardSpec
+from persona_judge_llm.evaluation.reward_models import RewardModel
+from persona_judge_llm.evaluation.reward_specs import RewardSpec
 from persona_judge_llm.evaluation.systems.asking import PROMPTS, prompt_ids
 from persona_judge_llm.evaluation.systems.checkpoints import engine_writer
 from persona_judge_llm.evaluation.systems.options import Options

@@ -11,7 +11,8 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.evaluation.engine_methods import engine_method
-from persona_judge_llm.evaluation.reward_models import RewardModel, RewardSpec
+from persona_judge_llm.evaluation.reward_models import RewardModel
+from persona_judge_llm.evaluation.reward_specs import RewardSpec
 from persona_judge_llm.evaluation.systems import open_system
 from persona_judge_llm.evaluation.systems.style_vectors import decoder_layers
 from persona_judge_llm.prompts import detokenizer

@@ -13,7 +13,7 @@ from persona_judge_llm.errors import (
     PersonaJudgeError,
     UnsupportedModelError,
 )
-from persona_judge_llm.evaluation.systems import SYSTEMS, open_system
+from persona_judge_llm.evaluation.systems import SYSTEMS, check_system, open_system
 from persona_judge_llm.testing import tiny_engine, tiny_model, tiny_tokenizer
 from tests.unit.evaluation.systems_kit import checkpoint
 
@@ -65,6 +65,15 @@ def test_an_unknown_key_lists_those_that_there_are(engine, system):
         open_system({"system": system, **SHORT[system], "wieght": 1}, engine)
     assert "wieght" in str(caught.value)
     assert all(key in str(caught.value) for key in SHORT[system])
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_spec_is_checked_without_loading_anything(system):
+    spec = {"system": system, **SHORT[system]}
+    assert check_system(spec) == system
+    assert check_system({**spec, "name": "mine"}) == "mine"
+    with pytest.raises(InvalidParameterError, match="one of this system's"):
+        check_system({**spec, "wieght": 1})
 
 
 @pytest.mark.parametrize("system", [name for name, own in SHORT.items() if own])
