@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import GPT2Config, MistralConfig
 
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import (
@@ -17,7 +18,7 @@ from persona_judge_llm.evaluation.systems import open_system
 from persona_judge_llm.evaluation.systems.asking import prompt_ids
 from persona_judge_llm.evaluation.systems.checkpoints import engine_writer
 from persona_judge_llm.sampling import SamplingParams
-from persona_judge_llm.testing import HistoryModel, tiny_engine, tiny_tokenizer
+from persona_judge_llm.testing import HistoryModel, tiny_engine, tiny_model, tiny_tokenizer
 from tests.unit.evaluation.systems_kit import GREEDY, SAMPLED, case, logits, record, said
 
 
@@ -76,6 +77,53 @@ def test_context_steering_mixes_after_the_temperature(engine, monkeypatch, per, 
             side = torch.log_softmax(logits(engine.model, row + tuple(text)) / 0.9, -1)
             mixed = mixed + 1.5 * (side - plain)
         return mixed
+
+    drawn.check(formula)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(
+            vocab_size=261,
+            n_positions=256,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            bos_token_id=None,
+            eos_token_id=258,
+        ),
+        MistralConfig(
+            vocab_size=261,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            sliding_window=32,
+            bos_token_id=None,
+            eos_token_id=258,
+        ),
+    ],
+    ids=lambda config: config.model_type,
+)
+@pytest.mark.parametrize("system", ["context_steering", "guidance"])
+def test_rows_of_other_lengths_do_not_disturb_each_other(monkeypatch, config, system):
+    model = tiny_model(config, scale=2)
+    engine = PersonaJudge(model, tiny_tokenizer())
+    drawn, asked = record(monkeypatch), replace(case(), side_b=())
+    said(open_system({"system": system}, engine), asked)
+    writer = engine_writer(engine)
+    plain, side = (prompt_ids(writer, asked, prompt) for prompt in ("plain", "single_a"))
+    if system == "guidance":
+        side = prompt_ids(writer, asked, "direct")
+    assert len(plain) < len(side)
+
+    def formula(text):
+        if system == "context_steering":
+            return logits(model, side + tuple(text)) / 0.9
+        logs = [torch.log_softmax(logits(model, row + tuple(text)), -1) for row in (side, plain)]
+        return 1.5 * logs[0] - 0.5 * logs[1]
 
     drawn.check(formula)
 
