@@ -125,21 +125,21 @@ class JudgeEndpoint:
 
     Args:
         settings: which judge.
-        sleep: waits before a retry.
+        sleep: waits before a retry; None for `time.sleep`.
 
     Raises:
         MissingDependencyError: httpx is not installed.
     """
 
     def __init__(
-        self, settings: JudgeSettings, *, sleep: Callable[[float], None] = time.sleep
+        self, settings: JudgeSettings, *, sleep: Callable[[float], None] | None = None
     ) -> None:
         try:
             import httpx
         except ModuleNotFoundError as error:
             raise missing(error) from error
         self.settings = settings
-        self._sleep = sleep
+        self._sleep = sleep or time.sleep
         self._failures = (httpx.TransportError,)
         headers = {} if settings.key is None else {"Authorization": f"Bearer {settings.key}"}
         self._client = httpx.Client(headers=headers, timeout=settings.timeout)

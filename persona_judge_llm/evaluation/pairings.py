@@ -111,11 +111,11 @@ def _named(name: str, dimensions: Mapping[str, Dimension]) -> Pairing:
     lower = {known.lower(): dimension for known, dimension in dimensions.items()}
     sides: list[tuple[Dimension, ...]] = []
     for side in name.split("|"):
-        words = [word.strip().lower() for word in side.split("+")]
-        if unknown := [word for word in words if word not in lower]:
+        words = [word.strip() for word in side.split("+")]
+        if unknown := [word for word in words if word.lower() not in lower]:
             expected = f"one of {(*GROUPS,)}, or made of {(*dimensions,)}"
             raise InvalidParameterError("pairs", unknown[0], expected)
-        sides.append(tuple(lower[word] for word in words))
+        sides.append(tuple(lower[word.lower()] for word in words))
     if len(sides) > 2:  # noqa: PLR2004
         raise InvalidParameterError("pairs", name, "of two sides at most, as in 'A+B|C'")
     shown = "|".join("+".join(d.name for d in side) for side in sides)

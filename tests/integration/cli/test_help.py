@@ -29,6 +29,7 @@ def test_every_promised_command_is_there() -> None:
         "profile history", "profile summary", "profile edit", "profile reorder",
         "profile confirm", "profile reject", "profile undo", "profile export", "profile import",
         "db", "db upgrade", "db check", "db stamp",
+        "diagnose", "eval", "eval generate", "eval score", "eval judge", "eval report",
     }  # fmt: skip
 
 

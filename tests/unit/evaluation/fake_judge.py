@@ -60,7 +60,7 @@ def serving(decide: Callable[[int, dict[str, Any]], Answer]) -> Iterator[FakeJud
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, headers, data = judge.answer(self.path, dict(self.headers), body)
             self.send_response(status)

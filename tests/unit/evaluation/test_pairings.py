@@ -74,7 +74,7 @@ def test_own_texts_take_the_place_of_ours(tmp_path):
 def test_a_file_without_texts_is_refused(tmp_path, text):
     file = tmp_path / "texts.json"
     file.write_text(text)
-    with pytest.raises(DataFileError, match="texts.json"):
+    with pytest.raises(DataFileError, match=r"texts\.json"):
         read_dimensions(file)
 
 
@@ -103,10 +103,10 @@ def test_own_pairings_mix_names_and_texts(tmp_path):
 def test_a_file_without_pairings_is_refused(tmp_path, text):
     file = tmp_path / "pairs.json"
     file.write_text(text)
-    with pytest.raises(DataFileError, match="pairs.json"):
+    with pytest.raises(DataFileError, match=r"pairs\.json"):
         read_pairings(file)
 
 
 def test_a_file_that_is_not_there_is_named():
-    with pytest.raises(DataFileError, match="nowhere.json.*cannot be read"):
+    with pytest.raises(DataFileError, match=r"nowhere\.json.*cannot be read"):
         pairings("nowhere.json")

@@ -165,7 +165,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         RewardModel(RewardSpec.of(f"classifier:{tmp_path}"), device="abacus")
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     pass
 
 
@@ -177,7 +177,7 @@ class Stub:
 
     def score(self, question, answer):
         if self.left == 0:
-            raise Interrupted
+            raise InterruptedRunError
         self.left -= 1
         self.asked.append((question, answer))
         from persona_judge_llm.evaluation.reward_models import Scored
@@ -190,7 +190,7 @@ def test_scoring_is_taken_up_where_it_was_left(tmp_path, stop_after):
     folder = made_run(tmp_path, experiment(n=3))
     spec = RewardSpec.of("length=classifier:x")
     broken = Stub(stop_after)
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         score_run(folder, spec, lambda _: broken)
     with (tmp_path / SCORES).open("ab") as file:
         file.write(b'{"torn')

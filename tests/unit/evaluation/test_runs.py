@@ -19,7 +19,7 @@ from persona_judge_llm.sampling import SamplingParams
 from tests.unit.evaluation.made_runs import experiment
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     pass
 
 
@@ -34,7 +34,7 @@ class Counting:
     def answer(self, cases):
         for case in cases:
             if self.left[0] == 0:
-                raise Interrupted
+                raise InterruptedRunError
             self.left[0] -= 1
             self.seen.append(case)
             yield Answer(f"{self.name}: {case.prompt} {case.params.seed}", 3, 0.1, "stop", None)
@@ -92,7 +92,7 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path, stop_after):
     made = experiment("table1,Vivid", n=3)
     whole, broken = [], []
     assert run(made, tmp_path / "whole", opener(whole)) == 12
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         run(made, tmp_path / "broken", opener(broken, [stop_after]))
     with (tmp_path / "broken" / GENERATIONS).open("ab") as file:
         file.write(b'{"method": "altern')
@@ -178,7 +178,7 @@ def test_progress_counts_what_was_there_already(tmp_path):
     def progress(done, total, what):
         told.append((done, total))
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         run(experiment(), tmp_path, opener([], [3]))
     run(experiment(), tmp_path, opener([]), progress=progress)
     assert told == [(3, 4), (4, 4)]
@@ -194,7 +194,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path, text):
 def test_a_run_without_answers_and_no_run_are_told_apart(tmp_path):
     with pytest.raises(DataFileError, match="cannot be read"):
         load_run(tmp_path)
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedRunError):
         run(experiment(), tmp_path, opener([], [0]))
     with pytest.raises(DataFileError, match="no answers yet"):
         load_run(tmp_path)
