@@ -1,5 +1,6 @@
 """Charts of a report as PNG files; drawn without a screen."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -142,12 +143,10 @@ def _number(entry: Entry) -> float:
 
 
 def _errors(entries: Sequence[Entry]) -> list[list[float]]:
-    lows = [_number(e) if e.low is None else e.low for e in entries]
-    highs = [_number(e) if e.high is None else e.high for e in entries]
-    return [
-        [max(0.0, _number(e) - low) for e, low in zip(entries, lows, strict=True)],
-        [max(0.0, high - _number(e)) for e, high in zip(entries, highs, strict=True)],
-    ]
+    """Return how far the intervals reach down and up; NaN, which is not drawn, without one."""
+    lows = [_number(e) - e.low if e.low is not None else math.nan for e in entries]
+    highs = [e.high - _number(e) if e.high is not None else math.nan for e in entries]
+    return [[max(low, 0.0) for low in lows], [max(high, 0.0) for high in highs]]
 
 
 def _plain(label: str) -> str:

@@ -61,17 +61,14 @@ def llama(folder: Path, labels: int = 1, *, chat: bool = True, **settings: Any) 
         num_attention_heads=2,
         max_position_embeddings=512,
         pad_token_id=256,
-        num_labels=labels,
-        **settings,
+        **{"num_labels": labels, **settings},
     )
     return _saved(folder, config, chat=chat)
 
 
 def gpt2(folder: Path, labels: int = 1) -> str:
-    config = GPT2Config(
-        vocab_size=261, n_embd=16, n_layer=1, n_head=2, n_positions=128, num_labels=labels
-    )
-    config.pad_token_id = 256
+    config = GPT2Config(vocab_size=261, n_embd=16, n_layer=1, n_head=2, n_positions=128)
+    config.num_labels, config.pad_token_id = labels, 256
     return _saved(folder, config, chat=False)
 
 
