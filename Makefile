@@ -14,7 +14,7 @@ export PIP_ARGS
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-fast check format bench eval-bundled train-bundled wheel-check clean
+.PHONY: help install demo test mutants test-fast check format bench eval-bundled train-bundled wheel-check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,10 @@ demo: install ## three users, one question: engine, LangChain and LlamaIndex
 	$(BIN)/persona-judge demo
 
 test: install ## the whole suite, with branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --cov --cov-report=term -n 2 --dist worksteal $(ARGS)
+
+mutants: install ## make each known mistake in a copy, and see a test fail
+	ALL_MUTANTS=1 $(BIN)/python -m pytest tests/mutation -n 2 --dist worksteal $(ARGS)
 
 test-fast: install ## the suite without its slow tests and without coverage
 	$(BIN)/python -m pytest -m 'not slow' $(ARGS)

@@ -4,12 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ALL = bool(os.environ.get("ALL_MUTANTS"))
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,23 @@ class Mutant:
     right: str
     wrong: str
     noticed_by: tuple[str, ...]
+
+
+def chosen(mutants: Mapping[str, Mutant], telling: Collection[str]) -> list[str]:
+    """Return the mutants to be made: all by `make mutants`, and else those that tell most."""
+    assert mutants.keys() >= set(telling)
+    return [name for name in mutants if ALL or name in telling]
+
+
+def each_file(mutants: Iterable[Mutant]) -> Iterator[tuple[str, ...]]:
+    """Yield, for every file of tests, arguments that run all that mutants need of it."""
+    needed: dict[str, set[str]] = {}
+    for mutant in mutants:
+        file, *options = mutant.noticed_by
+        needed.setdefault(file, set()).add(options[1] if options else "")
+    for file, chosen_tests in needed.items():
+        some = " or ".join(f"({tests})" for tests in sorted(chosen_tests))
+        yield (file,) if "" in chosen_tests else (file, "-k", some)
 
 
 def copied(folder: Path, trees: tuple[str, ...], files: tuple[str, ...]) -> Path:

@@ -34,7 +34,9 @@ _spec.loader.exec_module(exact_law)
 
 LENGTH = 4
 SAMPLES = int(os.environ.get("LAW_SAMPLES", "200000"))
-FAST_SAMPLES = max(10_000, SAMPLES // 5)
+OTHER_SAMPLES = int(os.environ.get("LAW_SAMPLES", "40000"))
+"""For all settings but the first two: mutants are found with 20,000."""
+FAST_SAMPLES = max(10_000, SAMPLES // 8)
 REAL_SAMPLES = max(2_000, SAMPLES // 40)
 BATCH = 25_000
 A, B = (0, 2, 1), (1, 3)  # prompts of different lengths, so that rows differ in length
@@ -148,8 +150,8 @@ def p_value(law, counts):
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_the_first_four_tokens_have_the_joint_law_of_algorithm_1(decoder, name):
-    law = expected_law(name)
-    assert p_value(law, sample_counts(DECODERS[decoder], name, SAMPLES)) > 0.001
+    samples = SAMPLES if name in list(SETTINGS)[:2] else OTHER_SAMPLES
+    assert p_value(expected_law(name), sample_counts(DECODERS[decoder], name, samples)) > 0.001
 
 
 def test_the_settings_tell_the_rules_apart():
