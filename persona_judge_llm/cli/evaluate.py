@@ -9,7 +9,7 @@ from persona_judge_llm.cli import evaluation_options as own
 from persona_judge_llm.cli import options
 from persona_judge_llm.cli.evaluation_screen import progress_shown
 from persona_judge_llm.cli.opening import opened_engine
-from persona_judge_llm.cli.screen import write_json
+from persona_judge_llm.cli.screen import visible, write_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -205,5 +205,5 @@ def report(
     if as_json:
         write_json(found.values())
     elif show == "markdown":
-        typer.echo(found.markdown())
+        typer.echo(visible(found.markdown()))
     typer.echo("written: " + ", ".join(str(file) for file in files), err=True)

@@ -143,7 +143,8 @@ class JudgeEndpoint:
         self._failures = (httpx.TransportError,)
         headers = {} if settings.key is None else {"Authorization": f"Bearer {settings.key}"}
         self._client = httpx.Client(headers=headers, timeout=settings.timeout)
-        self._address = settings.url.rstrip("/") + "/chat/completions"
+        base = settings.url.rstrip("/").removesuffix("/chat/completions")
+        self._address = f"{base}/chat/completions"
 
     def compare(self, comparison: Comparison) -> Reply:
         """Ask which answer is better.

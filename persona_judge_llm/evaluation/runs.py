@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from persona_judge_llm.engine import PersonaJudge
-from persona_judge_llm.errors import EvaluationError
+from persona_judge_llm.errors import EvaluationError, InvalidParameterError
 from persona_judge_llm.evaluation.cases import Answer, Case, Method
+from persona_judge_llm.evaluation.engine_methods import PROMPTS, RULES
 from persona_judge_llm.evaluation.experiments import (
     GENERATIONS,
     Cell,
@@ -82,8 +83,12 @@ def engine_methods(engine: PersonaJudge, experiment: Experiment, *, batch: int =
     """Return what opens the engine's methods in the experiment's mode, and the systems it names.
 
     Raises:
-        InvalidParameterError: a method that neither the engine nor `systems` has; before any work.
+        InvalidParameterError: a method that neither the engine nor `systems` has, or a system that
+            is called like one of the engine's; before any work.
     """
+    for name in experiment.systems:
+        if name.partition(":")[0] in (*PROMPTS, *RULES):
+            raise InvalidParameterError("systems", name, "of names that no engine's method has")
     for name in experiment.methods:
         if name not in experiment.systems:
             method_in_mode(engine, name, experiment.mode)

@@ -122,7 +122,9 @@ def table_4(cells: Iterable[Summary], prompt_set: str) -> Table:
     groups: dict[str, list[Summary]] = {}
     for cell in cells:
         if cell.prompt_set == prompt_set and cell.headline and cell.verdicts:
-            groups.setdefault(_label_without_lambda(cell), []).append(cell)
+            opponent = next(iter(cell.verdicts.values())).opponent
+            against = "" if opponent == "direct" else f", against {opponent}"
+            groups.setdefault(_label_without_lambda(cell) + against, []).append(cell)
     for label, group in groups.items():
         # The pairings of the paper's table first, so that no other one stands in their place.
         ordered = sorted(group, key=lambda cell: cell.pairing.name not in TABLE_4)

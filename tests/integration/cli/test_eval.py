@@ -1,5 +1,6 @@
 """`persona-judge eval`, end to end: a tiny model, random reward models, a judge on this machine."""
 
+import io
 import json
 import os
 import signal
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import Result
 
+from persona_judge_llm.cli import evaluation_screen
 from persona_judge_llm.evaluation.experiments import GENERATIONS, SETTINGS
 from persona_judge_llm.evaluation.judgements import VERDICTS
 from persona_judge_llm.evaluation.scoring import SCORES
@@ -144,6 +147,35 @@ def test_modes_prompts_and_texts_of_ones_own(ok: Ok, generate: list[str], tmp_pa
     assert settings["pairings"][0]["a"][0]["preference"] == "Hurt nobody, ever."
     assert settings["params"]["temperature"] == 0.9
     assert settings["params"]["max_new_tokens"] == 6
+
+
+def test_the_size_of_the_set_and_what_was_written_are_told(run: Run, generate: list[str]) -> None:
+    first, second = (run(*generate, "--methods", "plain").stderr for _ in range(2))
+    assert "3 prompts of psoups" in first
+    assert "3 answers written to" in first
+    assert "0 answers written to" in second
+
+
+def test_a_terminal_sees_how_far_a_run_is(
+    run: Run, generate: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = io.StringIO()
+    console = Console(file=seen, force_terminal=True, force_interactive=True, width=100)
+    monkeypatch.setattr(evaluation_screen, "stderr", lambda: console)
+    run(*generate, "--methods", "plain,direct")
+    assert "6/6" in seen.getvalue()
+    assert "direct, Harmless|Helpful" in seen.getvalue()
+
+
+def test_texts_of_users_reach_no_terminal_as_commands(
+    ok: Ok, generate: list[str], tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs.json"
+    pairs.write_text(json.dumps([{"a": ["be \x1b[31mred"], "b": ["Humor"]}]))
+    ok(*generate, "--n", "1", "--methods", "plain", "--pairs", str(pairs))
+    shown = ok("eval", "report", str(tmp_path / "run"), "--no-charts")
+    assert "red" in shown
+    assert "\x1b" not in shown
 
 
 def test_a_folder_of_other_settings_is_refused(run: Run, ok: Ok, generate: list[str]) -> None:

@@ -58,6 +58,12 @@ def test_it_asks_by_the_protocol_with_both_answers_as_they_are():
     assert judge.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+def test_the_whole_address_will_do_too():
+    with serving(lambda number, body: completion("1")) as judge:
+        asked(f"{judge.url}/chat/completions")
+    assert judge.paths == ["/v1/chat/completions"]
+
+
 def test_without_a_key_no_header_and_no_limits_if_none_are_wanted():
     with serving(lambda number, body: completion("1")) as judge:
         asked(judge.url, temperature=None, max_tokens=None)

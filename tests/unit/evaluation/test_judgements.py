@@ -124,6 +124,22 @@ def test_verdicts_that_were_under_way_at_a_failure_are_kept(tmp_path):
     assert len(read_records(tmp_path / VERDICTS)) == 3
 
 
+def test_nothing_more_is_asked_after_a_failure(tmp_path):
+    made_run(tmp_path, experiment(n=8))
+    asked = []
+
+    def compare(comparison):
+        asked.append(comparison)
+        if len(asked) == 1:
+            raise JudgeEndpointError("gone")
+        time.sleep(0.2)
+        return saying("1")(comparison)
+
+    with pytest.raises(JudgeEndpointError):
+        judge_run(tmp_path, compare, "j", concurrency=2)
+    assert len(asked) == 2
+
+
 def test_no_more_than_asked_for_are_under_way_at_once(tmp_path):
     made_run(tmp_path, experiment(n=8))
     lock, now, most = threading.Lock(), [0], [0]

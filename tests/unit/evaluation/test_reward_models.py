@@ -209,3 +209,13 @@ def test_two_models_stand_side_by_side_and_one_name_is_one_model(tmp_path):
     assert [r["scorer"] for r in read_records(tmp_path / SCORES)] == ["a"] * 4 + ["b"] * 4
     with pytest.raises(RunMismatchError, match="reward model named 'a'"):
         score_run(folder, RewardSpec.of("a=classifier:z"), lambda _: Stub())
+
+
+def test_each_model_has_the_precision_that_it_is_known_for():
+    from persona_judge_llm.evaluation.reward_models import _dtype
+
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert _dtype("armo", gpu) is torch.bfloat16
+    assert _dtype("gpt2-helpful", gpu) is torch.float16
+    assert _dtype("classifier", gpu) == "auto"
+    assert _dtype("armo", cpu) is torch.float32

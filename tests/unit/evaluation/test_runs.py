@@ -14,8 +14,9 @@ from persona_judge_llm.errors import (
 from persona_judge_llm.evaluation.cases import Answer
 from persona_judge_llm.evaluation.experiments import GENERATIONS, SETTINGS, load_run
 from persona_judge_llm.evaluation.pairings import pairings
-from persona_judge_llm.evaluation.runs import run
+from persona_judge_llm.evaluation.runs import engine_methods, run
 from persona_judge_llm.sampling import SamplingParams
+from persona_judge_llm.testing import tiny_engine
 from tests.unit.evaluation.made_runs import experiment
 
 
@@ -201,3 +202,14 @@ def test_a_run_without_answers_and_no_run_are_told_apart(tmp_path):
     (tmp_path / GENERATIONS).write_text(json.dumps({"method": "x"}) + "\n")
     with pytest.raises(DataFileError, match="not the folder of an evaluation"):
         load_run(tmp_path)
+
+
+def test_a_system_may_not_be_called_like_a_method_of_the_engine():
+    with tiny_engine() as engine:
+        for name in ("alternate", "compose:2"):
+            made = experiment(methods=(name,), systems={name: {"system": "guidance"}})
+            with pytest.raises(InvalidParameterError, match="systems"):
+                engine_methods(engine, made)
+        made = experiment(methods=("direct", "magic"))
+        with pytest.raises(InvalidParameterError, match="'magic'"):
+            engine_methods(engine, made)

@@ -250,3 +250,20 @@ def test_charts_with_nothing_to_show_are_not_drawn(tmp_path):
     made_run(tmp_path, experiment("table4", methods=("direct",)))
     drawn = write_charts(report([tmp_path]), tmp_path / "charts")
     assert [file.name for file in drawn] == ["seconds.png"]
+
+
+def test_another_opponent_than_the_direct_prompt_is_named(tmp_path):
+    made_run(tmp_path, experiment(methods=("plain", "alternate")))
+    against = [{**v, "opponent": "plain"} for v in verdicts("Helpful", ["method"] * 2)]
+    append(tmp_path, VERDICTS, against)
+    (row,) = ours(report([tmp_path]), "4-psoups")
+    assert row.label == "Persona-judge (m, psoups), against plain"
+
+
+def test_tables_show_the_papers_lambda_if_it_was_run_and_else_the_first(tmp_path):
+    for name, lambdas, shown in (("a", (1, 4), 4), ("b", (6, 2), 6)):
+        made_run(tmp_path / name, experiment(lambdas=lambdas))
+        rewards = [score("alternate", w, "0", {"armo-helpful": float(w)}) for w in lambdas]
+        append(tmp_path / name, SCORES, rewards)
+        (row,) = ours(report([tmp_path / name]), "1")
+        assert value(row.entries[0]) == shown
