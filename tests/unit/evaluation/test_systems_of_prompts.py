@@ -27,7 +27,7 @@ def engine():
     return tiny_engine()
 
 
-@pytest.mark.parametrize("params", [GREEDY, SAMPLED])
+@pytest.mark.parametrize("params", [GREEDY, SAMPLED, replace(SAMPLED, temperature=4.0)])
 @pytest.mark.parametrize(
     ("spec", "method"),
     [
