@@ -22,9 +22,8 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 
 from llama_index_persona_judge.messages import to_messages, to_text
 from llama_index_persona_judge.parameters import PERSONAL
-from persona_judge_llm.planning import PreparedCall
+from llama_index_persona_judge.running import RunningCall
 from persona_judge_llm.requests import Prompt
-from persona_judge_llm.trace import Chunk
 
 if TYPE_CHECKING:
     from llama_index_persona_judge.llms import PersonaJudgeLLM
@@ -33,40 +32,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _dispatcher = get_dispatcher(__name__)
-
-
-class RunningCall:
-    """A prepared call, and the stream of its answer once that is open."""
-
-    def __init__(self, prepared: PreparedCall) -> None:
-        self.prepared = prepared
-        held = prepared.request.constraint
-        self.reads_tool_calls = bool(prepared.request.tools) or (held is not None and held.tags)
-        self._stream: Generator[Any, None, None] | AsyncGenerator[Any, None] | None = None
-
-    def stream(
-        self, chunks: Generator[Chunk, None, None], translate: Callable[[Chunk], T | None]
-    ) -> Generator[T, None, None]:
-        """Translate chunks as they come, leaving out those that translate to None."""
-        self._stream = chunks
-        return (item for chunk in chunks if (item := translate(chunk)) is not None)
-
-    def astream(
-        self, chunks: AsyncGenerator[Chunk, None], translate: Callable[[Chunk], T | None]
-    ) -> AsyncGenerator[T, None]:
-        """Translate chunks as they come, leaving out those that translate to None."""
-        self._stream = chunks
-        return (item async for chunk in chunks if (item := translate(chunk)) is not None)
-
-    def close(self) -> None:
-        """Stop the decoder of a stream."""
-        if isinstance(self._stream, Generator):
-            self._stream.close()
-
-    async def aclose(self) -> None:
-        """Stop the decoder of an asynchronous stream."""
-        if isinstance(self._stream, AsyncGenerator):
-            await self._stream.aclose()
 
 
 class _Kind(NamedTuple):
@@ -112,7 +77,7 @@ def _synchronous(announced: Any, kind: _Kind) -> Any:
     def call(llm: "PersonaJudgeLLM", *args: Any, **kwargs: Any) -> Any:
         if not _named_once(kind, args, kwargs):
             return announced.__get__(llm)(*args, **kwargs)
-        running = _prepared(llm, kind, args, kwargs)
+        running = _prepared(llm, kind, args, kwargs, neutral=llm._is_neutral_now())  # noqa: SLF001
         result = announced.__get__(running)(*args, **_shown(kwargs))
         if isinstance(result, Generator):
             return _until_closed(result, running._call)  # noqa: SLF001
@@ -134,20 +99,26 @@ def _asynchronous(announced: Any, kind: _Kind) -> Any:
         if not _named_once(kind, args, kwargs):
             return cast("Coroutine[Any, Any, Any]", announced.__get__(llm)(*args, **kwargs))
         # The ambient user is the one at this call: the coroutine may be awaited anywhere.
-        context = copy_context()
-        return run(lambda: context.run(_prepared, llm, kind, args, kwargs), args, kwargs)
+        context, neutral = copy_context(), llm._is_neutral_now()  # noqa: SLF001
+        prepare = functools.partial(_prepared, llm, kind, args, kwargs, neutral=neutral)
+        return run(lambda: context.run(prepare), args, kwargs)
 
     return call
 
 
 def _prepared(
-    llm: "PersonaJudgeLLM", kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]
+    llm: "PersonaJudgeLLM",
+    kind: _Kind,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    neutral: bool,
 ) -> "PersonaJudgeLLM":
     """Return a copy that carries the call: user, profile and prompts settled now."""
     prompt = kind.translate(args[0] if args else kwargs[kind.subject])
     own = (kind.subject, "formatted")
     arguments = {name: value for name, value in kwargs.items() if name not in own}
-    return llm._carrying(prompt, arguments, completes=kind is _COMPLETION)  # noqa: SLF001
+    return llm._carrying(prompt, arguments, neutral=neutral)  # noqa: SLF001
 
 
 def _named_once(kind: _Kind, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -19,7 +19,7 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, Val
 from llama_index.core.llms.custom import CustomLLM
 from typing_extensions import Self
 
-from llama_index_persona_judge.calls import RunningCall, chat_call, completion_call
+from llama_index_persona_judge.calls import chat_call, completion_call
 from llama_index_persona_judge.metadata import metadata_of
 from llama_index_persona_judge.parameters import SETTINGS, check_settings, to_request
 from llama_index_persona_judge.responses import (
@@ -28,8 +28,8 @@ from llama_index_persona_judge.responses import (
     chat_response,
     completion_response,
 )
+from llama_index_persona_judge.running import RunningCall
 from llama_index_persona_judge.structured import StructuredPrediction
-from llama_index_persona_judge.tools import ToolCallingLLM
 from persona_judge_llm.bundled import NAME as BUNDLED_NAME
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
@@ -37,8 +37,12 @@ from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.preferences import AnyProfileStore
 from persona_judge_llm.requests import Placement, Prompt, Rule
 
+# Fields of LlamaIndex's LLM that turn prompts into text, which the chat template does here.
+_WITHOUT_EFFECT: Final = ("messages_to_prompt", "completion_to_prompt", "query_wrapper_prompt")
+_TEMPLATED: Final = "left out: prompts are rendered by the model's own chat template"
 
-class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyright: ignore[reportIncompatibleMethodOverride]
+
+class PersonaJudgeLLM(StructuredPrediction, CustomLLM):  # pyright: ignore[reportIncompatibleMethodOverride]
     """A LlamaIndex LLM that answers each user in that user's own taste.
 
     The user of a call is, in this order: its `user_id=`, the user of the copy that `with_user()`
@@ -65,6 +69,9 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyrig
     model: str | None = Field(default=None, description="Name of the engine's model.")
     temperature: float | None = None
     max_tokens: int | None = None
+    timeout: float | None = Field(
+        default=None, description="Seconds after which a call fails with DeadlineExceededError."
+    )
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
@@ -79,12 +86,6 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyrig
     prefix_reserve: int | None = Field(
         default=None, ge=0, description="Tokens kept free for preferences; see `metadata`."
     )
-    neutral_completions: bool = Field(
-        default=False,
-        description="Answer `complete` with the plain model: CondensePlusContextChatEngine "
-        "rewrites questions by it, and gives its answers by `chat`.",
-    )
-
     _call: RunningCall = PrivateAttr()
 
     def __init__(self, engine: PersonaJudge | None = None, **fields: Any) -> None:
@@ -97,6 +98,9 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyrig
                 "a PersonaJudge; it is never serialised: give it again, as in "
                 "PersonaJudgeLLM.from_dict(data, engine=engine)",
             )
+        for name in _WITHOUT_EFFECT:
+            if fields.get(name) is not None:
+                raise InvalidParameterError(name, fields[name], _TEMPLATED)
         try:
             super().__init__(**{**fields, "model": engine.model_name})
         except ValidationError as error:
@@ -203,6 +207,12 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyrig
         growing = GrowingChat(reads_tool_calls=self._call.reads_tool_calls)
         return self._call.astream(self._engine.astream(self._call.prepared), growing)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse unknown fields, by an error that LlamaIndex does not swallow."""
+        if not name.startswith("_") and name not in type(self).model_fields:
+            raise InvalidParameterError("field", name, f"one of {sorted(type(self).model_fields)}")
+        super().__setattr__(name, value)
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return a copy that shares the engine: weights exist once."""
         return self.model_copy()
@@ -214,12 +224,10 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyrig
             "with to_dict() and from_dict(data, engine=...) if its settings shall travel"
         )
 
-    def _carrying(self, prompt: Prompt, arguments: Mapping[str, Any], *, completes: bool) -> Self:
+    def _carrying(self, prompt: Prompt, arguments: Mapping[str, Any], *, neutral: bool) -> Self:
         """Return a copy that carries a call: user, profile and prompts settled now."""
-        caller = self._caller
-        if completes and self.neutral_completions:
-            caller = replace(caller, neutral=True)
-        given = {**self._personal, **arguments}
+        caller = replace(self._caller, neutral=True) if neutral else self._caller
+        given = {**self._given, **arguments}
         tells_tools = not self._engine.supports_tools
 
         def prepared() -> PreparedCall:
@@ -228,7 +236,7 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM, ToolCallingLLM):  # pyrig
 
         copy = self.model_copy()
         copy._call = RunningCall(  # noqa: SLF001
-            prepared() if self._moment is None else self._moment.copy().run(prepared)
+            prepared() if self._moment is None else self._moment.copy().run(prepared), self._running
         )
         return copy
 

@@ -18,6 +18,7 @@ from persona_judge_llm.requests import (
     check_placement,
     check_rule,
     check_strength,
+    check_timeout,
     check_turns,
 )
 from persona_judge_llm.sampling import SamplingParams
@@ -25,7 +26,7 @@ from persona_judge_llm.scope import resolve_user
 
 SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "stop", "seed")
 DECODING: Final = ("rule", "num_draft_tokens", "turns", "strength", "placement")
-SETTINGS: Final = ("max_tokens", *SAMPLING, *DECODING)
+SETTINGS: Final = ("max_tokens", "timeout", *SAMPLING, *DECODING)
 """Fields of the LLM that a call may override."""
 PERSONAL: Final = frozenset({"user_id", "preferences", "scope"})
 """What no event, span or callback may see."""
@@ -36,16 +37,16 @@ _FORM: Final = (
 )
 # For providers behind HTTP; LlamaIndex's DocumentContextExtractor passes them to every LLM.
 _IGNORED: Final = ("extra_headers",)
-_KNOWN: Final = (
+CALL_ARGUMENTS: Final = (
     *sorted(PERSONAL),
     "persona",
     "max_new_tokens",
     "logit_bias",
-    "timeout",
     *SETTINGS,
     *_FORM,
     "constraint",
 )
+"""What a call may be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,10 @@ def to_request(
     Raises:
         PersonaJudgeError: an argument that is unknown or cannot be used, named.
     """
+    for name in arguments:
+        if name not in CALL_ARGUMENTS and name not in _IGNORED:
+            raise InvalidParameterError("argument", name, f"one of {CALL_ARGUMENTS}")
     given = {name: value for name, value in arguments.items() if value is not None}
-    for name in given:
-        if name not in _KNOWN and name not in _IGNORED:
-            raise InvalidParameterError("argument", name, f"one of {_KNOWN}")
     user_id, neutral = caller.of_call(given)
     form = _form(given)
     tools, told = form["tools"], [instruction(form)]
@@ -107,7 +108,7 @@ def to_request(
         tools=tools,
         constraint=constraint_of(form, form["tools"]) or given.get("constraint"),
         scope=given.get("scope"),
-        timeout=given.get("timeout"),
+        timeout=given.get("timeout", settings.get("timeout")),
         **{name: given.get(name, settings.get(name)) for name in DECODING},
     )
 
@@ -118,6 +119,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     check_rule(settings["rule"])
     check_num_draft_tokens(settings["num_draft_tokens"])
     check_strength(settings["strength"])
+    check_timeout(settings["timeout"])
     check_placement(settings["placement"])
     if settings["turns"] is not None:
         check_turns(settings["turns"])

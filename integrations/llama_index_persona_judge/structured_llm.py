@@ -1,7 +1,7 @@
 """What `as_structured_llm` returns: an LLM whose every answer is an object of a class."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
@@ -22,15 +22,27 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts.base import ChatPromptTemplate
 from pydantic import BaseModel
+from typing_extensions import Self
 
 from llama_index_persona_judge.calls import unobserved
+from llama_index_persona_judge.parameters import PERSONAL
+from llama_index_persona_judge.prompting import PromptedLLM, settled
 
 
-class StructuredAnswers(StructuredLLM):
+class StructuredAnswers(PromptedLLM, StructuredLLM):
     """As its base, but each call is announced once, by the LLM within, and tells nothing personal.
 
     Completions are streamed too, and the user is the one of the moment of the call.
     """
+
+    def _for_one_call(
+        self, kwargs: Mapping[str, Any], kept: Collection[str] = PERSONAL
+    ) -> tuple[Self, dict[str, Any]]:
+        llm, rest = cast("PromptedLLM", self.llm)._for_one_call(kwargs, kept)  # noqa: SLF001
+        return self.model_copy(update={"llm": llm}), rest
+
+    def _check_named(self) -> None:
+        cast("PromptedLLM", self.llm)._check_named()  # noqa: SLF001
 
     @unobserved
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -38,7 +50,7 @@ class StructuredAnswers(StructuredLLM):
         asked = self.llm.structured_predict
         return _response(asked(self.output_cls, _prompt(messages), llm_kwargs=kwargs))
 
-    @unobserved
+    @settled
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation with an object."""
         asked = self.llm.astructured_predict
@@ -51,7 +63,7 @@ class StructuredAnswers(StructuredLLM):
         objects = asked(self.output_cls, _prompt(messages), llm_kwargs=kwargs)
         return (_response(item) for item in objects)
 
-    @unobserved
+    @settled
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
@@ -65,7 +77,7 @@ class StructuredAnswers(StructuredLLM):
         """Answer a text with an object."""
         return chat_to_completion_decorator(self.chat)(prompt, **kwargs)
 
-    @unobserved
+    @settled
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
@@ -79,7 +91,7 @@ class StructuredAnswers(StructuredLLM):
         """Answer a text with an object as it grows."""
         return stream_chat_to_completion_decorator(self.stream_chat)(prompt, **kwargs)
 
-    @unobserved
+    @settled
     async def astream_complete(  # pyright: ignore[reportIncompatibleMethodOverride]  # a slip there
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:

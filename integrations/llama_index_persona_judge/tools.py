@@ -3,13 +3,21 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    MessageRole,
+    ToolCallBlock,
+)
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from typing_extensions import Self
 
-from llama_index_persona_judge.binding import BoundLLM, settled
+from llama_index_persona_judge.binding import BoundLLM
 from llama_index_persona_judge.calls import unobserved
+from llama_index_persona_judge.prompting import settled
 from persona_judge_llm.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -38,6 +46,41 @@ class ToolCallingLLM(BoundLLM, FunctionCallingLLM):
         """Let the model call a tool, and make the call; as `predict_and_call`."""
         llm, given = self._for_a_call_of_a_tool(kwargs)
         return await super(ToolCallingLLM, llm).apredict_and_call(tools, *args, **given)
+
+    @unobserved
+    def chat_with_tools(
+        self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
+    ) -> ChatResponse:
+        """Answer with calls of tools or without; arguments as in LlamaIndex, and those of a call.
+
+        No observer is shown them, as with the three below: what it calls is observed.
+        """
+        llm, given = self._for_one_call(kwargs)
+        return super(ToolCallingLLM, llm).chat_with_tools(tools, *args, **given)
+
+    @unobserved
+    def stream_chat_with_tools(
+        self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
+    ) -> ChatResponseGen:
+        """Answer with calls of tools or without, in pieces; as `chat_with_tools`."""
+        llm, given = self._for_one_call(kwargs)
+        return super(ToolCallingLLM, llm).stream_chat_with_tools(tools, *args, **given)
+
+    @settled
+    async def achat_with_tools(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
+    ) -> ChatResponse:
+        """Answer with calls of tools or without; as `chat_with_tools`."""
+        llm, given = self._for_one_call(kwargs)
+        return await super(ToolCallingLLM, llm).achat_with_tools(tools, *args, **given)
+
+    @settled
+    async def astream_chat_with_tools(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tools: Sequence["BaseTool"], *args: Any, **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Answer with calls of tools or without, in pieces; as `chat_with_tools`."""
+        llm, given = self._for_one_call(kwargs)
+        return await super(ToolCallingLLM, llm).astream_chat_with_tools(tools, *args, **given)
 
     def _for_a_call_of_a_tool(self, kwargs: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         llm, given = self._for_one_call(kwargs)

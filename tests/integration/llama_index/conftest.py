@@ -1,5 +1,6 @@
 """A model that answers by a script, users whose answers tell whose they are, tidy globals."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -200,3 +201,13 @@ def globals_as_found() -> Iterator[None]:
     with globals_kept():
         Settings.embed_model = MockEmbedding(embed_dim=4)
         yield
+
+
+@pytest.fixture
+def own_loop() -> Iterator[None]:
+    """Lend LlamaIndex an event loop; it would leave one of its own open."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

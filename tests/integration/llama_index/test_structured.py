@@ -125,7 +125,7 @@ def test_streams_show_an_object_grow(how: str, llm: PersonaJudgeLLM) -> None:
     names = [getattr(item, "name", None) or "" for item in grown]
     assert len(set(names)) > 2
     assert isinstance(grown[-1], Part)
-    assert "schema" in calls(llm)[-1].prompt_a
+    assert "JSON Schema" in calls(llm)[-1].prompt_a
 
 
 def test_an_llm_of_objects_answers_in_all_eight_ways(llm: PersonaJudgeLLM) -> None:
