@@ -86,7 +86,7 @@ def generate(  # noqa: PLR0913 - every option is an argument
 
 @app.command(
     epilog=options.example(
-        "eval score runs/qwen --reward armo:RLHFlow/ArmoRM-Llama3-8B-v0.1 --trust-remote-code",
+        "eval score runs/qwen --reward armo:RLHFlow/ArmoRM-Llama3-8B-v0.1",
         "eval score runs/qwen --reward gpt2-helpful:./gpt2-large-helpful-reward_model",
         "eval score runs/qwen --reward tone=classifier:./my-classifier",
     )

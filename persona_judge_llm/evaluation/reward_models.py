@@ -1,8 +1,8 @@
 r"""Reward models, each asked in the format that it was trained on.
 
 - `armo`: RLHFlow/ArmoRM-Llama3-8B-v0.1. The conversation through the tokenizer's chat template;
-  helpfulness and harmlessness are entries 0 and 10 of `output.rewards`. Its class comes with the
-  checkpoint, so that its code must be allowed.
+  helpfulness and harmlessness are entries 0 and 10 of `output.rewards`. Read without the code that
+  comes with the checkpoint, see `armo`; by that code where it is allowed.
 - `gpt2-helpful`, `gpt2-harmless`: the two Ray2333 models. The pair of the question as
   "\n\nHuman: ... \n\nAssistant:" and the answer.
 - `classifier`: any sequence classifier. The conversation through its chat template where it has
@@ -24,6 +24,7 @@ from persona_judge_llm.errors import (
     NumericalError,
     UnsupportedModelError,
 )
+from persona_judge_llm.evaluation.armo import ArmoRewards
 from persona_judge_llm.evaluation.reward_specs import RewardSpec
 
 if TYPE_CHECKING:
@@ -67,10 +68,9 @@ class RewardModel:
         self._device = _device(device)
         options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
         try:
-            if not trust_remote_code:
-                _refuse_code(spec.source)
+            kind = _class(spec, trusted=trust_remote_code)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(spec.source, **options)
-            loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+            loaded: Any = kind.from_pretrained(
                 spec.source,
                 dtype=_dtype(spec.kind, self._device),
                 output_loading_info=True,
@@ -163,14 +163,20 @@ class RewardModel:
         return {f"{self.spec.name}/{labels[i]}": float(share) for i, share in enumerate(shares)}
 
 
-def _refuse_code(source: str) -> None:
+def _class(spec: RewardSpec, *, trusted: bool) -> Any:  # noqa: ANN401 - what loads a model
+    if trusted:
+        return AutoModelForSequenceClassification
+    source = spec.source
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if spec.kind == "armo" and config.model_type == "llama":
+        return ArmoRewards
     # Left to itself, transformers would load the plain class, with random weights for a head.
     if "AutoModelForSequenceClassification" in (getattr(config, "auto_map", None) or {}):
         raise ModelLoadError(
             f"the reward model {source!r} brings code of its own; read it, and if you trust it "
             "allow it with --trust-remote-code"
         )
+    return AutoModelForSequenceClassification
 
 
 def _device(device: str) -> torch.device:

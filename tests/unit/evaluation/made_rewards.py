@@ -8,16 +8,16 @@ from transformers import (
     AutoModelForSequenceClassification,
     GPT2Config,
     LlamaConfig,
-    PreTrainedConfig,
+    PreTrainedModel,
 )
 
 from persona_judge_llm.testing import tiny_tokenizer
 
-_CODE = '''
+_CODE = """
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaForSequenceClassification
+from transformers import LlamaModel, LlamaPreTrainedModel
 from transformers.utils import ModelOutput
 
 
@@ -27,23 +27,26 @@ class Output(ModelOutput):
     score: torch.Tensor = None
 
 
-class Rewarding(LlamaForSequenceClassification):
-    """Nineteen rewards, as ArmoRM gives them: beside a score that mixes them."""
+class Rewarding(LlamaPreTrainedModel):
+    def __init__(self, config):
+        super().__init__(config)
+        self.model = LlamaModel(config)
+        self.regression_layer = torch.nn.Linear(16, config.num_objectives, bias=False)
+        self.gating = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([torch.nn.Linear(16, 3)])})
+        self.reward_transform_matrix = torch.nn.Parameter(torch.zeros(2, 2))
+        self.post_init()
 
-    def forward(self, input_ids=None, attention_mask=None, **ignored):
-        hidden = self.model(input_ids).last_hidden_state[:, -1]
-        rewards = self.score(hidden)
+    def forward(self, input_ids=None, **ignored):
+        rewards = self.regression_layer(self.model(input_ids).last_hidden_state[:, -1])
         return Output(rewards=rewards, score=rewards.mean(-1))
-'''
+"""
 
 
-def _saved(folder: Path, config: PreTrainedConfig, *, chat: bool) -> str:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = AutoModelForSequenceClassification.from_config(config).eval()
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                torch.nn.init.normal_(parameter, std=0.3)
+def _saved(folder: Path, model: PreTrainedModel, *, chat: bool) -> str:
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3, generator=generator)
     model.save_pretrained(folder)
     tokenizer = tiny_tokenizer()
     if not chat:
@@ -52,8 +55,8 @@ def _saved(folder: Path, config: PreTrainedConfig, *, chat: bool) -> str:
     return str(folder)
 
 
-def llama(folder: Path, labels: int = 1, *, chat: bool = True, **settings: Any) -> str:
-    config = LlamaConfig(
+def _config(**settings: Any) -> LlamaConfig:
+    return LlamaConfig(
         vocab_size=261,
         hidden_size=16,
         intermediate_size=32,
@@ -61,20 +64,27 @@ def llama(folder: Path, labels: int = 1, *, chat: bool = True, **settings: Any) 
         num_attention_heads=2,
         max_position_embeddings=512,
         pad_token_id=256,
-        **{"num_labels": labels, **settings},
+        **settings,
     )
-    return _saved(folder, config, chat=chat)
+
+
+def llama(folder: Path, labels: int = 1, *, chat: bool = True, **settings: Any) -> str:
+    config = _config(num_labels=labels, **settings)
+    return _saved(folder, AutoModelForSequenceClassification.from_config(config), chat=chat)
 
 
 def gpt2(folder: Path, labels: int = 1) -> str:
     config = GPT2Config(vocab_size=261, n_embd=16, n_layer=1, n_head=2, n_positions=128)
     config.num_labels, config.pad_token_id = labels, 256
-    return _saved(folder, config, chat=False)
+    return _saved(folder, AutoModelForSequenceClassification.from_config(config), chat=False)
 
 
-def armo(folder: Path, labels: int = 19) -> str:
-    """A checkpoint that brings the class it is to be loaded by."""
+def armo(folder: Path, objectives: int = 19) -> str:
+    """A checkpoint of ArmoRM's form, with the class that it is to be loaded by."""
+    made: dict[str, Any] = {"__name__": __name__}
+    exec(_CODE, made)
     mapped = {"AutoModelForSequenceClassification": "rewarding.Rewarding"}
-    source = llama(folder, labels, auto_map=mapped)
+    model = made["Rewarding"](_config(num_objectives=objectives, auto_map=mapped))
+    source = _saved(folder, model, chat=True)
     (folder / "rewarding.py").write_text(_CODE)
     return source

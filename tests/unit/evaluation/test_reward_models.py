@@ -5,7 +5,8 @@ import sys
 import pytest
 import torch
 import transformers
-from transformers import AutoModelForSequenceClassification, dynamic_module_utils
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, LlamaModel, dynamic_module_utils
 
 from persona_judge_llm.errors import (
     InvalidParameterError,
@@ -87,13 +88,16 @@ def test_a_longer_text_than_the_model_reads_is_cut_and_told(tmp_path):
     assert long.scores == model.score("Why?", "x" * (128 - head)).scores
 
 
-def test_armo_reads_the_chat_template_and_two_of_its_rewards(tmp_path, own_code):
+@pytest.mark.parametrize("trusted", [False, True])
+def test_armo_reads_the_chat_template_and_two_of_its_rewards(tmp_path, own_code, trusted):
     folder = made_rewards.armo(tmp_path / "armo")
-    found = load(f"armo:{folder}", trust_remote_code=True).score("Why?", "So.")
-    plain = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
+    found = load(f"armo:{folder}", trust_remote_code=trusted).score("Why?", "So.")
+    weights = load_file(tmp_path / "armo" / "model.safetensors")
+    transformers.logging.set_verbosity_error()
+    plain = LlamaModel.from_pretrained(folder)
     ids = torch.tensor([tiny_tokenizer()(CHAT)["input_ids"]])
     with torch.no_grad():
-        known = plain(ids).logits[0]
+        known = plain(ids).last_hidden_state[0, -1] @ weights["regression_layer.weight"].T
     assert len(known) == 19
     assert found.scores == {
         "armo-helpful": pytest.approx(float(known[0]), abs=1e-5),
@@ -105,9 +109,11 @@ def test_code_of_a_checkpoint_runs_only_when_it_is_allowed(tmp_path, own_code):
     folder = made_rewards.armo(tmp_path / "armo")
     (tmp_path / "armo" / "rewarding.py").write_text("raise SystemExit('it ran')")
     with pytest.raises(ModelLoadError, match="--trust-remote-code"):
-        load(f"armo:{folder}")
-    with pytest.raises(SystemExit, match="it ran"):
-        load(f"armo:{folder}", trust_remote_code=True)
+        load(f"classifier:{folder}")
+    load(f"armo:{folder}")
+    for kind in ("armo", "classifier"):
+        with pytest.raises(SystemExit, match="it ran"):
+            load(f"{kind}:{folder}", trust_remote_code=True)
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -130,13 +136,17 @@ def test_a_model_without_the_rewards_that_were_promised_is_refused(tmp_path, own
     two = made_rewards.gpt2(tmp_path / "two", labels=2)
     with pytest.raises(UnsupportedModelError, match="2 labels"):
         load(f"gpt2-helpful:{two}").score("a", "b")
-    few = made_rewards.armo(tmp_path / "few", labels=5)
-    with pytest.raises(UnsupportedModelError, match="11 or more"):
-        load(f"armo:{few}", trust_remote_code=True).score("a", "b")
+    few = made_rewards.armo(tmp_path / "few", objectives=5)
+    for trusted in (False, True):
+        with pytest.raises(UnsupportedModelError, match="11 or more"):
+            load(f"armo:{few}", trust_remote_code=trusted).score("a", "b")
     with pytest.raises(UnsupportedModelError, match="no chat template"):
         load(f"armo:{two}").score("a", "b")
+    with pytest.raises(ModelLoadError, match=r"'regression_layer\.weight', which would be random"):
+        load(f"armo:{made_rewards.llama(tmp_path / 'plain')}")
+    plain = made_rewards.llama(tmp_path / "plain")
     with pytest.raises(UnsupportedModelError, match="no `rewards`"):
-        load(f"armo:{made_rewards.llama(tmp_path / 'plain')}").score("a", "b")
+        load(f"armo:{plain}", trust_remote_code=True).score("a", "b")
 
 
 def test_a_head_of_random_numbers_is_refused(tmp_path):
