@@ -69,6 +69,7 @@ class _End:
 
 
 _END: Final = _End()
+_NAP: Final = 1.0
 
 
 async def run(crew: Crew, work: Callable[[StopCheck], T]) -> T:
@@ -87,7 +88,7 @@ def stream(crew: Crew, work: Callable[[StopCheck], Iterator[T]]) -> AsyncGenerat
     """Return what `work` yields in a thread, as an async iterator.
 
     The context variables are those of this call, not of the one that reads. The thread starts
-    with the first read.
+    with the first read, and is never more than one item ahead of the reader.
     """
     return _stream(crew, work, copy_context())
 
@@ -101,6 +102,7 @@ async def _stream(
     context.run(remember, loop)
     cancelled = threading.Event()
     queue: asyncio.Queue[T | _End | BaseException] = asyncio.Queue()
+    ahead = threading.Semaphore(1)
 
     def put(item: T | _End | BaseException) -> None:
         try:
@@ -114,6 +116,10 @@ async def _stream(
                 if cancelled.is_set():
                     return
                 put(item)
+                # A reader's loop may end without a word: nobody would ever wake this thread.
+                while not ahead.acquire(timeout=_NAP):
+                    if loop.is_closed():
+                        return
         except BaseException as error:  # noqa: BLE001  # handed to the reader, who raises it
             put(error)
         else:
@@ -125,6 +131,8 @@ async def _stream(
             if isinstance(item, BaseException):
                 raise item
             yield item
+            ahead.release()
     finally:
         cancelled.set()
+        ahead.release()
         future.cancel()  # where it still waits for a thread

@@ -38,6 +38,7 @@ PLAIN_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 _PROBE = "qprobeq"
+_SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class PromptBuilder:
 
     Templates that know no system role get its text at the head of the first user message, and
     templates that demand that user and assistant alternate get neighbouring messages of one role
-    as one message. Both are found out here, by rendering a probe.
+    as one message. Templates that demand a system message get a short one where there is none. All
+    this is found out here, by rendering probes.
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -66,14 +68,17 @@ class PromptBuilder:
         self._tokenizer = copy.deepcopy(tokenizer)
         self._template = None if tokenizer.chat_template else self._plain_template()
         user = {"role": "user", "content": "x"}
+        probe = {"role": "user", "content": _PROBE}
         self._folds = not self._shows([{"role": "system", "content": _PROBE}, user])
-        self._merges = not self._shows([user, {"role": "user", "content": _PROBE}])
+        self._demands = not self._shows([probe]) and self._shows([_SYSTEM, probe])
+        start = [_SYSTEM] if self._demands else []
+        self._merges = not self._shows([*start, user, probe])
         tool = {
             "name": _PROBE,
             "description": "x",
             "parameters": {"type": "object", "properties": {}, "required": []},
         }
-        self._takes_tools = self._shows([user], [{"type": "function", "function": tool}])
+        self._takes_tools = self._shows([*start, user], [{"type": "function", "function": tool}])
         self._seams = Seams(self._tokenizer, self._template or _source(tokenizer.chat_template))
 
     def after_fork(self) -> None:
@@ -111,6 +116,8 @@ class PromptBuilder:
             )
         if self._folds:
             chat = fold_system(chat)
+        if self._demands and chat[0]["role"] != "system":
+            chat = [dict(_SYSTEM), *chat]
         if self._merges:
             chat = merge_neighbours(chat)
         with self._lock:

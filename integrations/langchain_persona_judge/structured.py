@@ -20,6 +20,7 @@ from persona_judge_llm.answer_forms import constraint_of
 from persona_judge_llm.constraints import Constraint
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError
+from persona_judge_llm.json_schemas import of_class
 
 if TYPE_CHECKING:
     from langchain_persona_judge.chat_models import ChatPersonaJudge
@@ -101,9 +102,9 @@ class _Described:
         Raises:
             InvalidParameterError: they would be no object.
         """
-        if self.schema.get("type", "object") != "object":
+        if self.schema.get("type", "object") != "object" or "enum" in self.schema:
             raise InvalidParameterError(
-                "schema", self.schema.get("type"), "an object's with method='function_calling'"
+                "schema", self.name, "an object's with method='function_calling'"
             )
         function = {
             "name": self.name,
@@ -126,7 +127,7 @@ def _described(schema: Schema | None) -> _Described:
     try:
         if isinstance(schema, type) and is_basemodel_subclass(schema):
             legacy = not hasattr(schema, "model_json_schema")
-            own = schema.schema() if legacy else schema.model_json_schema()  # type: ignore[attr-defined]
+            own = of_class(schema.schema() if legacy else schema.model_json_schema())  # type: ignore[attr-defined]
         elif isinstance(schema, dict):
             function = schema.get("function", schema)
             own = function.get("parameters")

@@ -17,7 +17,7 @@ _CLOSING: Final = ("}", "]", '"', ",", ":", " ", *"0123456789")
 _JOINING: Final = "@.-/_+"
 _MOST_WAYS = 1024
 _BEAM = 6
-_MOST_THOROUGH = 192
+_MOST_THOROUGH = 1024
 _BRIDGE = 3
 _FEW = 12
 
@@ -85,28 +85,31 @@ class Endings:
     ) -> list[int] | None:
         """Follow ways by their length, at most `beam` of each if not 0, until one ends."""
         order = count()  # no matcher is ever compared
-        ways: list[tuple[int, int, list[int], LLMatcher]] = [(0, next(order), [], matcher)]
+        # Of each way: its length, and how many pieces were forced and tokens chosen behind them.
+        ways: list[tuple[int, int, list[int], LLMatcher, int, int]] = [
+            (0, next(order), [], matcher, 0, 0)
+        ]
         tried: Counter[int] = Counter()
-        # With a beam, ways of one length that may go on alike are taken for one.
-        seen: set[tuple[int, bytes, bool]] = set()
-        for _ in range(most_ways):
-            if not ways:
-                return None
-            length, _, tokens, way = heappop(ways)
+        # With a beam, ways that may go on alike, from as far in a text, are taken for one.
+        seen: set[tuple[int, int, bytes, bool]] = set()
+        while ways and tried.total() < most_ways:
+            length, _, tokens, way, pieces, chosen = heappop(ways)
             if way.is_accepting():
                 return tokens
-            tried[length] += 1
-            if beam and tried[length] > beam:
+            if beam and tried[length] == beam:
                 continue
+            tried[length] += 1
+            forced = bool(way.compute_ff_tokens())
+            place = (pieces + 1, 0) if forced else (pieces, chosen + 1)
             for more in steps(way):
                 further = [*tokens, *more]
                 trial = way.deep_copy()
                 if len(further) > limit or not trial.consume_tokens(more):
                     continue
-                state = (len(further), trial.compute_bitmask(), trial.is_accepting())
+                state = (*place, trial.compute_bitmask(), trial.is_accepting())
                 if not beam or state not in seen:
                     seen.add(state)
-                    heappush(ways, (len(further), next(order), further, trial))
+                    heappush(ways, (len(further), next(order), further, trial, *place))
         return None
 
     def _likely(self, matcher: "LLMatcher") -> list[list[int]]:

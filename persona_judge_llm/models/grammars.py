@@ -107,7 +107,9 @@ class Grammars:
         ending = self.endings.shortest(matcher, LONGEST_ENDING)
         if ending is None:
             raise InvalidParameterError(
-                "constraint", "endless", f"a grammar of a text of at most {LONGEST_ENDING} tokens"
+                "constraint",
+                "one that needs more, or so intricate that no ending was found",
+                f"a grammar of a text of at most {LONGEST_ENDING} tokens",
             )
         reserve = 0 if constraint.optional else 1
         return Grammar(matcher, ending, self.endings, self.eos_token_ids, reserve)

@@ -1,7 +1,9 @@
 """The facade: whose taste, which prompts, what comes back, and what is refused before any work."""
 
 import asyncio
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -343,6 +345,47 @@ def test_leaving_an_async_stream_stops_the_decoder_within_a_step(store, monkeypa
     assert passes.count < 390
 
 
+def test_an_async_stream_that_nobody_reads_computes_nothing(store, monkeypatch):
+    engine = tiny_engine(profiles=store, proposals="off")
+    passes = CountedForwards(engine, monkeypatch)
+
+    async def pause():
+        stream = engine.astream("Hi", user_id="ana", params=LONG)
+        text, computed = "", 0
+        for _ in range(5):
+            text += (await anext(stream)).text
+        await asyncio.sleep(0.2)
+        computed = passes.count
+        await asyncio.sleep(0.3)
+        assert passes.count == computed
+        assert computed < 40  # of 400
+        return text + "".join([chunk.text async for chunk in stream])
+
+    assert asyncio.run(pause()) == engine.generate("Hi", user_id="ana", params=LONG).text
+
+
+def test_a_stream_whose_loop_is_gone_frees_its_thread(store):
+    engine = tiny_engine(profiles=store)
+    loop = asyncio.new_event_loop()
+    stream = engine.astream("Hi", user_id="ana", params=LONG)
+    loop.run_until_complete(anext(stream))
+    loop.close()  # without a word to the stream
+    deadline = time.monotonic() + 20
+    while any("persona-judge" in t.name and _works(t) for t in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _works(thread):
+    """Tell whether a thread of the crew is in the middle of a stream."""
+    frame = sys._current_frames().get(thread.ident)
+    while frame is not None:
+        if frame.f_code.co_name == "produce":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def test_an_error_in_an_async_stream_reaches_its_reader(store, monkeypatch):
     engine = tiny_engine(profiles=store)
 
@@ -380,7 +423,7 @@ def test_closing_ends_running_calls_and_refuses_new_ones(store):
         ({"prompt": 7}, InvalidPromptError, "prompt"),
         ({"prompt": b"x"}, InvalidPromptError, "prompt"),
         ({"prompt": [{"role": "wizard", "content": "x"}]}, InvalidPromptError, "role"),
-        ({"prompt": "x", "user_id": "nobody"}, UnknownUserError, "nobody"),
+        ({"prompt": "x", "user_id": "nobody"}, UnknownUserError, "no profile"),
         ({"prompt": "x", "user_id": ""}, InvalidPreferenceError, "user_id"),
         ({"prompt": "x", "user_id": 3}, InvalidPreferenceError, "user_id"),
         ({"prompt": "x", "preferences": "Be brief"}, InvalidParameterError, "preferences"),

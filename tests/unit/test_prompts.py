@@ -333,6 +333,26 @@ def test_system_text_without_a_user_message_becomes_one() -> None:
     assert text == "user:S;tool:T;"
 
 
+def test_a_template_that_demands_a_system_message_gets_one() -> None:
+    tokenizer = FAMILIES["chatml"]()
+    demanding = (
+        "{% if messages[0].role != 'system' %}{{ raise_exception('system first') }}{% endif %}"
+        "{% if tools %}{{ tools | tojson }}{% endif %}"
+        "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}"
+    )
+    tokenizer.chat_template = demanding
+    prompts = PromptBuilder(tokenizer)
+    plain = "system:You are a helpful assistant.;user:hello;"
+    assert prompts.build("hello").text == plain
+    two = [{"role": "user", "content": c} for c in "ab"]
+    assert prompts.build(two).text.endswith("user:a;user:b;")
+    assert prompts.supports_tools
+    own = prompts.build([*turns(system="S"), *turns(user="hello")], [BE_BRIEF]).text
+    assert own.startswith("system:S\n\nPreferences of this user:")
+    assert own.count("system:") == 1
+    assert prompts.build("hello", [BE_BRIEF], placement="last").text.startswith("system:You are")
+
+
 @pytest.mark.parametrize("family", ["llama2", "gemma"])
 def test_neighbours_of_one_role_are_merged_where_roles_must_alternate(family: str) -> None:
     messages = [{"role": r, "content": c} for r, c in (("user", "a"), ("user", "b"))]

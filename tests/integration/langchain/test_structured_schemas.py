@@ -52,6 +52,38 @@ def test_bounds_formats_and_nested_parts_are_kept_to(roomy: PersonaJudge, method
         assert isinstance(structured.invoke("x", user_id=ALICE, seed=seed), Order)
 
 
+class Intricate(BaseModel):
+    """Whose shortest ending takes a search."""
+
+    share: float = Field(gt=0, lt=1)
+    word: str = Field(pattern=r"^[a-z]{2,3}\d$")
+    pair: tuple[int, str]
+    names: set[str] = Field(max_length=2)
+    tags: frozenset[int]
+
+
+@each_method
+def test_sets_and_intricate_fields_can_be_answered(roomy: PersonaJudge, method: Any) -> None:
+    structured = ChatPersonaJudge(engine=roomy, max_tokens=190).with_structured_output(
+        Intricate, method=method
+    )
+    found = structured.invoke("x", user_id=ALICE, seed=1)
+    assert isinstance(found, Intricate)
+    assert isinstance(found.names, set)
+
+
+def test_items_that_must_differ_are_refused_where_nobody_drops_equal_ones(
+    writing: ChatPersonaJudge,
+) -> None:
+    class Two(BaseModel):
+        two: set[int] = Field(min_length=2)
+
+    plain = {**SCHEMA, "properties": {"a": {"type": "array", "uniqueItems": True}}}
+    for schema in (Two, plain):
+        with pytest.raises(InvalidParameterError, match="uniqueItems"):
+            writing.with_structured_output(schema)
+
+
 @pytest.mark.parametrize(
     "field",
     [
