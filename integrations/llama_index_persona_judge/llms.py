@@ -5,6 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from llama_index.core.base.llms.generic_utils import (
+    messages_to_prompt as generic_messages_to_prompt,
+)
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -17,6 +20,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 from llama_index.core.llms.custom import CustomLLM
+from llama_index.core.llms.llm import default_completion_to_prompt
 from typing_extensions import Self
 
 from llama_index_persona_judge.calls import chat_call, completion_call
@@ -39,6 +43,7 @@ from persona_judge_llm.requests import Placement, Prompt, Rule
 
 # Fields of LlamaIndex's LLM that turn prompts into text, which the chat template does here.
 _WITHOUT_EFFECT: Final = ("messages_to_prompt", "completion_to_prompt", "query_wrapper_prompt")
+_DEFAULTS: Final = (None, default_completion_to_prompt, generic_messages_to_prompt)
 _TEMPLATED: Final = "left out: prompts are rendered by the model's own chat template"
 
 
@@ -99,7 +104,7 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM):  # pyright: ignore[repor
                 "PersonaJudgeLLM.from_dict(data, engine=engine)",
             )
         for name in _WITHOUT_EFFECT:
-            if fields.get(name) is not None:
+            if fields.get(name) not in _DEFAULTS:
                 raise InvalidParameterError(name, fields[name], _TEMPLATED)
         try:
             super().__init__(**{**fields, "model": engine.model_name})
@@ -208,9 +213,11 @@ class PersonaJudgeLLM(StructuredPrediction, CustomLLM):  # pyright: ignore[repor
         return self._call.astream(self._engine.astream(self._call.prepared), growing)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse unknown fields, by an error that LlamaIndex does not swallow."""
+        """Refuse what the constructor refuses, by an error that LlamaIndex does not swallow."""
         if not name.startswith("_") and name not in type(self).model_fields:
             raise InvalidParameterError("field", name, f"one of {sorted(type(self).model_fields)}")
+        if name in _WITHOUT_EFFECT and value not in _DEFAULTS:
+            raise InvalidParameterError(name, value, _TEMPLATED)
         super().__setattr__(name, value)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
