@@ -33,7 +33,7 @@ TASTES = {
     "kim": ("Use vivid images", "Use emoji"),
 }
 QUESTION = "When does the library in Kelby close?"
-TURNS = ("Who is the gardener of Kelby?", "When was Tom Corin born?")
+TURNS = ("Who is the gardener of Kelby?", "What is the name of the gardener of Kelby?")
 
 
 class MiniLM(BaseEmbedding):

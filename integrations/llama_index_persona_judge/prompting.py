@@ -7,7 +7,7 @@ prompt does not have: a `user_id=` would be answered in nobody's taste.
 import functools
 from collections.abc import Callable, Collection, Mapping
 from types import CoroutineType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from llama_index.core.llms.llm import LLM
 from llama_index.core.prompts.base import BasePromptTemplate, SelectorPromptTemplate
@@ -18,6 +18,11 @@ from llama_index_persona_judge.calls import unobserved
 from llama_index_persona_judge.parameters import CALL_ARGUMENTS, PERSONAL
 from llama_index_persona_judge.routing import called_by_core, read_lazily
 from persona_judge_llm.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    # What an `async def` returns; it cannot be subscripted when the program runs.
+    _Text: TypeAlias = CoroutineType[Any, Any, str]
+    _Pieces: TypeAlias = CoroutineType[Any, Any, TokenAsyncGen]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -57,22 +62,18 @@ class PromptedLLM(LLM):
         return pieces
 
     @unobserved
-    def apredict(
-        self, prompt: BasePromptTemplate, **prompt_args: Any
-    ) -> "CoroutineType[Any, Any, str]":
+    def apredict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> "_Text":
         """Answer a prompt; arguments are its variables, or those of a call."""
         llm, variables = self._for_one_prompt(prompt, prompt_args)
         answer = super(PromptedLLM, llm).apredict(prompt, **variables)
-        return cast("CoroutineType[Any, Any, str]", answer)
+        return cast("_Text", answer)
 
     @unobserved
-    def astream(
-        self, prompt: BasePromptTemplate, **prompt_args: Any
-    ) -> "CoroutineType[Any, Any, TokenAsyncGen]":
+    def astream(self, prompt: BasePromptTemplate, **prompt_args: Any) -> "_Pieces":
         """Answer a prompt in pieces; arguments are its variables, or those of a call."""
         llm, variables = self._for_one_prompt(prompt, prompt_args, lazily=read_lazily())
         answer = super(PromptedLLM, llm).astream(prompt, **variables)
-        return cast("CoroutineType[Any, Any, TokenAsyncGen]", answer)
+        return cast("_Pieces", answer)
 
     def _for_one_prompt(
         self, prompt: BasePromptTemplate, prompt_args: Mapping[str, Any], *, lazily: bool = False

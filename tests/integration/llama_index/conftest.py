@@ -203,11 +203,20 @@ def globals_as_found() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def own_loop() -> Iterator[None]:
+@contextmanager
+def loop_lent() -> Iterator[None]:
     """Lend LlamaIndex an event loop; it would leave one of its own open."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+@pytest.fixture
+def own_loop() -> Iterator[None]:
+    """Lend an event loop to a test."""
+    with loop_lent():
+        yield

@@ -10,7 +10,7 @@ import pytest
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.requests import Request
-from tests.integration.llama_index.conftest import globals_kept
+from tests.integration.llama_index.conftest import globals_kept, loop_lent
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "rag_llama_index.py"
 SOURCE = re.compile(r"^   \[(\d\.\d\d)\] (\S+)$", re.MULTILINE)
@@ -36,7 +36,7 @@ def example(calls: list[PreparedCall]) -> dict[str, Any]:
         printed.append(" ".join(map(str, texts)) + end)
 
     found = runpy.run_path(str(EXAMPLE))
-    with pytest.MonkeyPatch.context() as patch, globals_kept():
+    with pytest.MonkeyPatch.context() as patch, globals_kept(), loop_lent():
         patch.setattr(PersonaJudge, "prepare", watched)
         patch.setitem(found["main"].__globals__, "print", write)
         found["main"]()
@@ -88,6 +88,19 @@ def test_the_second_turn_of_the_chat_knows_the_first(
     assert told not in first.prompt_a
     for prompt in (second.prompt_a, second.prompt_b or ""):
         assert prompt.index(question) < prompt.index(told) < prompt.index(follow_up)
+
+
+def test_the_facts_are_those_of_the_documents(example: dict[str, Any]) -> None:
+    facts = {
+        example["QUESTION"]: ("The library in Kelby closes at 7 in the evening.", 3),
+        example["TURNS"][0]: ("The gardener of Kelby is Tom Corin.", 1),
+        example["TURNS"][1]: ("The gardener of Kelby is Tom Corin.", 1),
+    }
+    documents = " ".join(path.read_text() for path in example["DOCUMENTS"].glob("*.txt"))
+    for question, (fact, times) in facts.items():
+        assert fact in documents
+        told = re.findall(rf": {re.escape(question)}\n  (.*)\n", example["printed"])
+        assert [fact in answer for answer in told] == [True] * times
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,12 @@ def test_llamaindex_may_give_a_prompt_of_ones_own_what_it_does_not_ask_for(
     llm: PersonaJudgeLLM,
 ) -> None:
     index = VectorStoreIndex(nodes=[TextNode(text="Tea is brewed.")])
-    for mode in ("tree_summarize", "compact", "accumulate"):
+    modes: Any = ("tree_summarize", "compact", "accumulate")
+    for mode in modes:
         own = PromptTemplate("Just say hi.")
         engine = index.as_query_engine(
             llm=llm.with_user("alice"),
-            response_mode=mode,  # type: ignore[arg-type]
+            response_mode=mode,
             text_qa_template=own,
             summary_template=own,
             use_async=mode == "accumulate",

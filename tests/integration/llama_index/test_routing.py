@@ -29,6 +29,7 @@ from llama_index.core.memory import ChatMemoryBuffer, ChatSummaryMemoryBuffer
 from llama_index.core.node_parser import MarkdownElementNodeParser
 from llama_index.core.postprocessor import LLMRerank, StructuredLLMRerank
 from llama_index.core.postprocessor.rankGPT_rerank import RankGPTRerank
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.query_engine import SubQuestionQueryEngine, TransformQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
@@ -265,14 +266,16 @@ async def test_answers_that_are_graded_are_the_users_own(llm: PersonaJudgeLLM) -
 
 
 def test_a_call_in_a_step_that_names_its_user_is_personal(llm: PersonaJudgeLLM) -> None:
-    class Chooser(LLMRerank):
+    bob = llm.with_user("bob")
+
+    class Chooser(BaseNodePostprocessor):
         def _postprocess_nodes(self, nodes: Any, query_bundle: Any = None) -> Any:
-            self.llm.complete("hi")
-            self.llm.complete("hi", user_id="alice")
-            self.llm.predict(PromptTemplate("hi"), preferences=["Write for alice"])
+            bob.complete("hi")
+            bob.complete("hi", user_id="alice")
+            bob.predict(PromptTemplate("hi"), preferences=["Write for alice"])
             return nodes
 
-    Chooser(llm=llm.with_user("bob")).postprocess_nodes(passages(), query_bundle=QUESTION)
+    Chooser().postprocess_nodes(passages(), query_bundle=QUESTION)
     assert personal(llm) == [False, True, True]
 
 
