@@ -14,7 +14,7 @@ export PIP_ARGS
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test mutants test-fast check format bench eval-bundled train-bundled wheel-check clean
+.PHONY: help install demo test mutants test-fast check format bench eval eval-bundled train-bundled wheel-check clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ format: install ## format and mend what can be mended
 
 bench: install ## measure speed and memory, and write benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+eval: install ## compare the rules with other ways to follow two preferences, on the bundled model
+	$(BIN)/python -m training.alignment $(ARGS)
 
 eval-bundled: install ## measure the bundled model on held-out questions
 	$(BIN)/python -m training.evaluate $(ARGS)

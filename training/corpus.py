@@ -289,7 +289,7 @@ class Mixture:
 EVEN = Mixture(chat=0.5, context=0.23, tool=0.21, calls=0.6)
 COPYING = Mixture(chat=0.36, context=0.26, tool=0.34, calls=0.75)
 LONG = Mixture(chat=0.4, context=0.27, tool=0.29, calls=0.75)
-SCRIPTS = Mixture(chat=0.4, context=0.27, tool=0.29, calls=0.75, scripts=0.18)
+SCRIPTS = Mixture(chat=0.4, context=0.27, tool=0.29, calls=0.75, scripts=0.4)
 
 
 def draw(rng: random.Random, mixture: Mixture = EVEN) -> Dialogue:

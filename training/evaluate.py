@@ -27,7 +27,8 @@ from training.content import FAMILIES
 from training.contexts import context_messages
 from training.copying import passage
 from training.corpus import BLOCK_HEAD, ask, stream, wording
-from training.tooling import tool_task
+from training.scripts import naming_task
+from training.tooling import ToolTask, tool_task
 from training.train import SEED, TARGET
 from training.wordings import HELD_OUT_PAIRS
 
@@ -91,6 +92,11 @@ def _open(model: str) -> None:
     _ENGINES.append(PersonaJudge.from_pretrained(model))
 
 
+def engine_here() -> PersonaJudge:
+    """Return the engine of this process of the pool."""
+    return _ENGINES[0]
+
+
 def _answer(requests: list[Request]) -> list[str]:
     return [result.text.strip() for result in _ENGINES[0].generate_batch(requests)]
 
@@ -152,11 +158,11 @@ def context_cases(rng: random.Random, n: int) -> list[Case]:
     return cases
 
 
-def tool_cases(rng: random.Random, n: int) -> list[Case]:
+def tool_cases(rng: random.Random, n: int, make: Callable[..., ToolTask] = tool_task) -> list[Case]:
     """Make tool tasks with new values, asked in held-out wordings."""
     cases = []
     for _ in range(n):
-        task = tool_task(rng, held_out=True)
+        task = make(rng, held_out=True)
         request = Request(
             [{"role": "user", "content": task.question}],
             tools=list(task.tools),
@@ -267,6 +273,13 @@ def evaluate(engines: Executor, n: int, per_dimension: int) -> tuple[list[Row], 
     )
     rows.append(row("tool call: JSON with the right name", named, n, ">= 95 %"))
     rows.append(row("tool call: right arguments", right, n, ">= 80 %"))
+    named_cases = tool_cases(random.Random(EVALUATION_SEED + 1), n, naming_task)
+    copied = [read_call(text) for text in generate(engines, named_cases)]
+    whole = sum(
+        got is not None and got == (case.tool, case.arguments)
+        for got, case in zip(copied, named_cases, strict=True)
+    )
+    rows.append(row("tool call: a name of another script", whole, n))
     return rows, samples
 
 

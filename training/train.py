@@ -67,7 +67,7 @@ ROUNDS = (
     Round(6000, 3000, COPYING),
     Round(10_000, 5526, LONG, decay_to=15_349),
     Round(2_600, 0, LONG),
-    Round(1_600, -1_600, SCRIPTS),
+    Round(900, -900, SCRIPTS),
 )
 
 

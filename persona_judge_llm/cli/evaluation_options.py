@@ -209,8 +209,10 @@ def read_systems(file: str) -> dict[str, Mapping[str, Any]]:
 
     Raises:
         DataFileError: not such a file.
+        InvalidParameterError: a system or a key of one that nobody knows.
     """
     from persona_judge_llm.evaluation.data_files import read_text
+    from persona_judge_llm.evaluation.systems import check_system
 
     try:
         specs = json.loads(read_text(file))
@@ -223,6 +225,7 @@ def read_systems(file: str) -> dict[str, Mapping[str, Any]]:
             raise DataFileError(file, f'item {i} must be an object with "system" or "name"')
         if name in found:
             raise DataFileError(file, f'two systems are called {name!r}; give them a "name"')
+        check_system(spec)  # now, rather than at its first answer
         found[name] = spec
     return found
 

@@ -192,6 +192,7 @@ def test_a_folder_of_other_settings_is_refused(run: Run, ok: Ok, generate: list[
         (["--lambda", "four"], "four"),
         (["--lambda", "0"], "0"),
         (["--systems", "nowhere.json"], "nowhere.json"),
+        (["--systems", "misspelt.json"], "strenght"),
         (["--dimensions", "nowhere.json"], "nowhere.json"),
         (["--prompts", "nowhere.json"], "nowhere.json"),
         (["--temperature", "-1"], "temperature"),
@@ -200,6 +201,9 @@ def test_a_folder_of_other_settings_is_refused(run: Run, ok: Ok, generate: list[
 def test_what_cannot_be_run_is_one_line_and_leaves_no_folder(
     run: Run, generate: list[str], tmp_path: Path, words: list[str], told: str
 ) -> None:
+    spec = [{"system": "context_steering", "strenght": 2}]
+    (tmp_path / "misspelt.json").write_text(json.dumps(spec))
+    words = [str(tmp_path / word) if word == "misspelt.json" else word for word in words]
     refused(run(*generate, *words), told)
     assert not (tmp_path / "run").exists()
 
