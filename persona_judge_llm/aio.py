@@ -93,6 +93,15 @@ def stream(crew: Crew, work: Callable[[StopCheck], Iterator[T]]) -> AsyncGenerat
     return _stream(crew, work, copy_context())
 
 
+def _wait_for_reader(ahead: threading.Semaphore, loop: asyncio.AbstractEventLoop) -> bool:
+    """Wait until one more item may be made; return False if nobody will ever read it."""
+    # The reader's loop may end without a word: nobody would ever wake this thread.
+    while not ahead.acquire(timeout=_NAP):
+        if loop.is_closed():
+            return False
+    return True
+
+
 async def _stream(
     crew: Crew,
     work: Callable[[StopCheck], Iterator[T]],
@@ -116,10 +125,8 @@ async def _stream(
                 if cancelled.is_set():
                     return
                 put(item)
-                # A reader's loop may end without a word: nobody would ever wake this thread.
-                while not ahead.acquire(timeout=_NAP):
-                    if loop.is_closed():
-                        return
+                if not _wait_for_reader(ahead, loop):
+                    return
         except BaseException as error:  # noqa: BLE001  # handed to the reader, who raises it
             put(error)
         else:

@@ -100,7 +100,7 @@ def check_settings(values: Mapping[str, Any]) -> None:
         raise InvalidParameterError("profiles", profiles, "a ProfileStore (get and put)")
 
 
-def check_all(items: object, kinds: tuple[type[T], ...]) -> list[T]:
+def check_all(items: Iterable[T], kinds: tuple[type, ...]) -> list[T]:
     """Return what a batch is made of, if it is of these kinds.
 
     Raises:

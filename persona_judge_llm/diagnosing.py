@@ -1,5 +1,6 @@
 """How far the two sides of a call agree, token by token, and which rule fits."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -136,11 +137,9 @@ def _compared(
         ruled_out = own[place] <= veto_threshold(own[place])
         likely = (own[1 - place].exp() > _LIKELY) & ruled_out
         order = own[1 - place].masked_fill(~likely, -torch.inf).topk(min(_SHOWN, len(likely)))
-        vetoed += [
-            (side, detokenize([int(i)]))
-            for i, score in zip(order.indices, order.values, strict=True)
-            if score > -torch.inf
-        ]
+        for token_id, score in zip(order.indices.tolist(), order.values.tolist(), strict=True):
+            if score > -math.inf:
+                vetoed.append((side, detokenize([token_id])))
     best = [detokenize([int(row.argmax())]) for row in probs]
     distance = 0.5 * (probs[0] - probs[1]).abs().sum().item()
     return TokenDiagnosis(token, min(distance, 1.0), (best[0], best[1]), tuple(vetoed))

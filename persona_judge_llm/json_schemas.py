@@ -158,19 +158,21 @@ def _bound(schema: Schema) -> None:
         schema["minimum"] = -LARGEST
 
 
-def of_class(schema: Any) -> Any:
+def of_class(schema: Mapping[str, Any]) -> Schema:
     """Return a class's schema without `uniqueItems` where that class drops equal items itself.
 
     So do sets of pydantic; items that must be two or more have to be told apart all the same.
     """
-    if isinstance(schema, list):
-        return [of_class(part) for part in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    told = {key: part if key in _VALUES else of_class(part) for key, part in schema.items()}
+    told = {key: part if key in _VALUES else _of_class(part) for key, part in schema.items()}
     if told.get("uniqueItems") is True and told.get("minItems", 0) <= 1:
         del told["uniqueItems"]
     return told
+
+
+def _of_class(part: object) -> object:
+    if isinstance(part, list):
+        return [_of_class(item) for item in part]
+    return of_class(part) if isinstance(part, Mapping) else part
 
 
 _VALUES = ("const", "default", "enum", "examples")

@@ -191,7 +191,8 @@ class Planner:
         rule = request.rule or settings.rule
         turns = request.turns or settings.turns or split.turns
         strength = settings.strength if request.strength is None else request.strength
-        built, shares = [built_a], (1.0,)
+        built: list[BuiltPrompt] = [built_a]
+        shares: tuple[float, ...] = (1.0,)
         if built_b is not None:
             built, shares = [built_a, built_b], (turns[0] / sum(turns), turns[1] / sum(turns))
         if rule == "compose_each" and built_a is not neutral:
@@ -199,7 +200,7 @@ class Planner:
             built = [build(group) for group in groups]
         if rule in COMPOSING and strength == 0:
             built = [neutral]
-        built_a, built_b, *built_more = built if len(built) > 1 else (*built, None)
+        built_a, built_b = built[0], built[1] if len(built) > 1 else None
         blend = None if built_a is neutral else self._blend(rule, shares, strength)
         num_draft_tokens = request.num_draft_tokens or settings.num_draft_tokens
         longest = max(len(one.ids) for one in built)
@@ -215,7 +216,7 @@ class Planner:
             ),
             built_a=built_a,
             built_b=built_b,
-            built_more=tuple(built_more),
+            built_more=tuple(built[2:]),
             built_plain=neutral if blend is not None and blend.plain else None,
             blend=blend,
             prompt_tokens=len(neutral.ids),

@@ -45,7 +45,7 @@ class Cell:
     @property
     def whole(self) -> NDArray[np.bool_]:
         """Both there, on topic and well formed."""
-        return self.checks.all(axis=1)
+        return self.both & self.checks[:, 2] & self.checks[:, 3]
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def measured(cells: Mapping[tuple[str, str], Cell], seconds: Mapping[str, float]
                 kind=kind,
                 method=name,
                 n=len(found.checks),
-                whole=mean(found.whole),
-                lead=mean(found.whole.astype(float) - base.whole),
-                both=mean(found.both),
+                whole=mean(found.whole.tolist()),
+                lead=mean((found.whole.astype(float) - base.whole).tolist()),
+                both=mean(found.both.tolist()),
                 smaller=float(checks[:2].min()),
                 on_topic=float(checks[2]),
                 well_formed=float(checks[3]),

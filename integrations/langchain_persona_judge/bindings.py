@@ -96,10 +96,9 @@ class KeepsUser(RunnableBinding[Any, Any]):
             callbacks = self.config.get("callbacks")
         if not found.keys() & {USER_ID, "preferences", "persona"}:
             found[USER_ID] = configured_user(self.config)
-        for name in ("tags", "metadata", "run_name"):
-            if name in self.config and name not in found:
-                found[name] = self.config[name]
-        return {**found, "callbacks": callbacks}
+        kept = ("tags", "metadata", "run_name")
+        told = {name: value for name, value in self.config.items() if name in kept}
+        return {**told, **found, "callbacks": callbacks}
 
 
 class ChatBinding(KeepsUser, _ChatBinding):

@@ -329,8 +329,8 @@ class ChatPersonaJudge(ChatCalls):
         messages = [answer(generation, reading) for generation in generations]
         for message in messages[1:]:  # the prompt of them all is counted once
             if message.usage_metadata is not None:
-                completion = message.usage_metadata["output_tokens"]
-                message.usage_metadata.update(input_tokens=0, total_tokens=completion)
+                message.usage_metadata["input_tokens"] = 0
+                message.usage_metadata["total_tokens"] = message.usage_metadata["output_tokens"]
         return ChatResult(
             generations=[ChatGeneration(message=m) for m in messages],
             llm_output={"model_name": self.model_name, "token_usage": token_usage(generations)},

@@ -86,14 +86,14 @@ class Endings:
         """Follow ways by their length, at most `beam` of each if not 0, until one ends."""
         order = count()  # no matcher is ever compared
         # Of each way: its length, and how many pieces were forced and tokens chosen behind them.
-        ways: list[tuple[int, int, list[int], LLMatcher, int, int]] = [
-            (0, next(order), [], matcher, 0, 0)
+        ways: list[tuple[int, int, list[int], LLMatcher, tuple[int, int]]] = [
+            (0, next(order), [], matcher, (0, 0))
         ]
         tried: Counter[int] = Counter()
         # With a beam, ways that may go on alike, from as far in a text, are taken for one.
-        seen: set[tuple[int, int, bytes, bool]] = set()
+        seen: set[tuple[tuple[int, int], bytes, bool]] = set()
         while ways and tried.total() < most_ways:
-            length, _, tokens, way, pieces, chosen = heappop(ways)
+            length, _, tokens, way, (pieces, chosen) = heappop(ways)
             if way.is_accepting():
                 return tokens
             if beam and tried[length] == beam:
@@ -106,10 +106,10 @@ class Endings:
                 trial = way.deep_copy()
                 if len(further) > limit or not trial.consume_tokens(more):
                     continue
-                state = (*place, trial.compute_bitmask(), trial.is_accepting())
+                state = (place, trial.compute_bitmask(), trial.is_accepting())
                 if not beam or state not in seen:
                     seen.add(state)
-                    heappush(ways, (len(further), next(order), further, trial, *place))
+                    heappush(ways, (len(further), next(order), further, trial, place))
         return None
 
     def _likely(self, matcher: "LLMatcher") -> list[list[int]]:

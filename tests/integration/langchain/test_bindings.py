@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,6 +41,10 @@ def _prompts(model: Any) -> list[Any]:
     return [[HumanMessage("x")], [HumanMessage("y")]] if chats else ["x", "y"]
 
 
+def _structured(method: str, bound: Any) -> Any:
+    return bound.with_structured_output(Word, method=method, include_raw=True).invoke("x")
+
+
 VALUES = [StringPromptValue(text="x"), StringPromptValue(text="y")]
 GENERATE: dict[str, Callable[[Any, Any], Any]] = {
     "invoke": lambda m, b: b.invoke("x"),
@@ -54,9 +59,7 @@ CHAT: dict[str, Callable[[Any], Any]] = {
     "an agent": lambda b: create_agent(b, [look_up]).invoke(question()),
     "an agent without tools": lambda b: create_agent(b, []).invoke(question()),
     **{
-        f"with_structured_output by {method}": lambda b, method=method: b.with_structured_output(
-            Word, method=method, include_raw=True
-        ).invoke("x")
+        f"with_structured_output by {method}": partial(_structured, method)
         for method in ("json_schema", "function_calling", "json_mode")
     },
 }
@@ -112,8 +115,9 @@ def test_a_config_that_was_bound_reaches_the_callbacks_of_generate(chat: ChatPer
 def test_an_agent_on_a_binding_takes_the_user_of_its_context(
     chat: ChatPersonaJudge, telling: TellingEngine
 ) -> None:
+    bound: Any = chat.bind(temperature=0.2)
     agent = create_agent(
-        chat.bind(temperature=0.2),
+        bound,
         [look_up],
         context_schema=Context,
         middleware=[PersonaMiddleware()],
