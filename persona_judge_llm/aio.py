@@ -122,10 +122,8 @@ async def _stream(
     def produce() -> None:
         try:
             for item in context.run(work, cancelled.is_set):
-                if cancelled.is_set():
-                    return
                 put(item)
-                if not _wait_for_reader(ahead, loop):
+                if not _wait_for_reader(ahead, loop) or cancelled.is_set():
                     return
         except BaseException as error:  # noqa: BLE001  # handed to the reader, who raises it
             put(error)

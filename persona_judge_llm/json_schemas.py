@@ -163,7 +163,7 @@ def of_class(schema: Mapping[str, Any]) -> Schema:
 
     So do sets of pydantic; items that must be two or more have to be told apart all the same.
     """
-    told = {key: part if key in _VALUES else _of_class(part) for key, part in schema.items()}
+    told: Schema = {k: part if k in _VALUES else _of_class(part) for k, part in schema.items()}
     if told.get("uniqueItems") is True and told.get("minItems", 0) <= 1:
         del told["uniqueItems"]
     return told
