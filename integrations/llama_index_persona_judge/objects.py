@@ -8,6 +8,7 @@ from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from llama_index_persona_judge.errors import StructuredAnswerError
+from persona_judge_llm.json_schemas import of_class
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -23,7 +24,7 @@ class Objects(Generic[Model]):
 
     def __init__(self, cls: type[Model]) -> None:
         self.cls = cls
-        self.schema: Mapping[str, Any] = cls.model_json_schema()
+        self.schema: Mapping[str, Any] = of_class(cls.model_json_schema())
         self._partial: type[FlexibleModel] | None = None
 
     @property
