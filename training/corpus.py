@@ -290,6 +290,7 @@ EVEN = Mixture(chat=0.5, context=0.23, tool=0.21, calls=0.6)
 COPYING = Mixture(chat=0.36, context=0.26, tool=0.34, calls=0.75)
 LONG = Mixture(chat=0.4, context=0.27, tool=0.29, calls=0.75)
 SCRIPTS = Mixture(chat=0.4, context=0.27, tool=0.29, calls=0.75, scripts=0.4)
+SETTLING = Mixture(chat=0.5, context=0.22, tool=0.25, calls=0.75, scripts=0.15)
 
 
 def draw(rng: random.Random, mixture: Mixture = EVEN) -> Dialogue:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from training.batches import IGNORED, Batch, batches, repeated
-from training.corpus import COPYING, EVEN, LONG, SCRIPTS, Mixture, stream
+from training.corpus import COPYING, EVEN, LONG, SCRIPTS, SETTLING, Mixture, stream
 from training.muon import Muon
 from training.probe import Probe
 from training.tokenizer import save_tokenizer, train_tokenizer
@@ -68,6 +68,7 @@ ROUNDS = (
     Round(10_000, 5526, LONG, decay_to=15_349),
     Round(2_600, 0, LONG),
     Round(900, -900, SCRIPTS),
+    Round(450, -1350, SETTLING),
 )
 
 
