@@ -331,9 +331,11 @@ class ChatPersonaJudge(ChatCalls):
             if message.usage_metadata is not None:
                 message.usage_metadata["input_tokens"] = 0
                 message.usage_metadata["total_tokens"] = message.usage_metadata["output_tokens"]
+        # LangChain adds a single answer's output to its message, which says all of it already.
+        several = {"model_name": self.model_name, "token_usage": token_usage(generations)}
         return ChatResult(
             generations=[ChatGeneration(message=m) for m in messages],
-            llm_output={"model_name": self.model_name, "token_usage": token_usage(generations)},
+            llm_output=several if len(messages) > 1 else None,
         )
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:

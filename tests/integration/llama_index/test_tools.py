@@ -275,7 +275,7 @@ async def test_an_agent_gets_its_work_done_on_the_bundled_model(
     def get_weather(city: str) -> str:
         """Get the weather of a city."""
         asked.append(city)
-        return f"Sunny in {city}."
+        return "sunny, 21 degrees"
 
     likes = (Preference("Be concise"), Preference("Make me laugh"))
     store = InMemoryProfileStore([Profile("alice", likes)])
@@ -292,8 +292,8 @@ async def test_an_agent_gets_its_work_done_on_the_bundled_model(
     (call,) = result.tool_calls
     assert asked == ["Paris"]
     assert (call.tool_name, call.tool_kwargs) == ("get_weather", {"city": "Paris"})
-    assert call.tool_output.content == "Sunny in Paris."
-    assert "Paris" in str(result)
+    assert call.tool_output.content == "sunny, 21 degrees"
+    assert "sunny, 21 degrees" in str(result)
     facts = [(event.raw["profile_version"], event.raw["acceptance_rate"]) for event in outputs]  # type: ignore[index]
     assert [version for version, _ in facts] == [1, 1]
     assert all(rate is not None for _, rate in facts)
