@@ -14,7 +14,7 @@ from transformers.utils import logging
 from benchmarks.report import as_text
 from benchmarks.results import Result
 from benchmarks.shapes import FULL, QUICK, Shape, save
-from persona_judge_llm.models.weights import WeightFormat
+from persona_judge_llm.models.weights import WeightFormat, int8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,10 @@ class Setup:
     @property
     def weights(self) -> tuple[WeightFormat, ...]:
         """The forms of weights that are compared on this device."""
-        return ("plain", "packed", "int8") if self.device == "cpu" else ("auto",)
+        if self.device != "cpu":
+            return ("auto",)
+        # A processor without exact 8-bit products has no third form to measure.
+        return ("plain", "packed", "int8") if int8.is_available() else ("plain", "packed")
 
     @property
     def best(self) -> WeightFormat:

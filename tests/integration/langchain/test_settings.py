@@ -82,7 +82,7 @@ async def test_a_conversation_is_counted_once_for_all_its_answers(
         return await found if door == "agenerate" else found  # type: ignore[no-any-return]
 
     one, three = await ask(), await ask(n=3)
-    single = [g.message.usage_metadata["input_tokens"] for (g,) in one.generations]  # type: ignore[union-attr,index]
+    single = [g.message.usage_metadata["input_tokens"] for (g,) in one.generations]  # type: ignore[union-attr]
     assert three.llm_output is not None
     usage = three.llm_output["token_usage"]
     assert usage["prompt_tokens"] == sum(single) > 0
