@@ -6,20 +6,25 @@ or the surrounding scope's taste.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.callbacks import Callbacks
-from langchain_core.outputs import LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding
 from typing_extensions import Self
 
+from langchain_persona_judge.settings import WHOSE
 from langchain_persona_judge.users import USER_ID, configured_user
+from persona_judge_llm.answer_forms import FORM
+from persona_judge_llm.preferences import check_user_id
 
 if TYPE_CHECKING:
     # The same at run time, and typed for streams of events.
     from langchain_core.language_models.chat_models import _ChatModelBinding as _ChatBinding
 else:
     _ChatBinding = RunnableBinding
+
+_ANSWERING: Final = ("generate", "agenerate", "generate_prompt", "agenerate_prompt")
 
 
 class KeepsUser(RunnableBinding[Any, Any]):
@@ -32,58 +37,23 @@ class KeepsUser(RunnableBinding[Any, Any]):
 
     def with_user(self, user_id: str) -> Self:
         """Return a binding whose calls are this user's; see `PersonaJudgeSettings.with_user`."""
-        return self.bind(user_id=self._model.with_user(user_id).bound_user)  # type: ignore[return-value]
+        return self.bind(user_id=check_user_id(user_id))  # type: ignore[return-value]
 
-    def generate(
+    def __getattr__(self, name: str) -> Any:
+        """Return what the model has; those methods of it that answer know what was bound."""
+        if name in _ANSWERING:
+            return partial(self._answer, name)
+        return super().__getattr__(name)
+
+    def _answer(
         self,
+        method: str,
         prompts: Sequence[Any],
         stop: list[str] | None = None,
         callbacks: Callbacks = None,
         **kwargs: Any,
-    ) -> LLMResult:
-        """Answer several prompts, each as a call of its own."""
-        found: LLMResult = self._model.generate(prompts, **self._bound(stop, callbacks, kwargs))
-        return found
-
-    async def agenerate(
-        self,
-        prompts: Sequence[Any],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Answer several prompts at once, each as a call of its own."""
-        bound = self._bound(stop, callbacks, kwargs)
-        found: LLMResult = await self._model.agenerate(prompts, **bound)
-        return found
-
-    def generate_prompt(
-        self,
-        prompts: Sequence[Any],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Answer several prompt values, each as a call of its own."""
-        bound = self._bound(stop, callbacks, kwargs)
-        found: LLMResult = self._model.generate_prompt(prompts, **bound)
-        return found
-
-    async def agenerate_prompt(
-        self,
-        prompts: Sequence[Any],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Answer several prompt values at once, each as a call of its own."""
-        bound = self._bound(stop, callbacks, kwargs)
-        found: LLMResult = await self._model.agenerate_prompt(prompts, **bound)
-        return found
-
-    @property
-    def _model(self) -> Any:
-        return self.bound
+    ) -> Any:
+        return getattr(self.bound, method)(prompts, **self._bound(stop, callbacks, kwargs))
 
     def _bound(
         self, stop: list[str] | None, callbacks: Callbacks, kwargs: dict[str, Any]
@@ -94,7 +64,7 @@ class KeepsUser(RunnableBinding[Any, Any]):
             found["stop"] = stop
         if callbacks is None:
             callbacks = self.config.get("callbacks")
-        if not found.keys() & {USER_ID, "preferences", "persona"}:
+        if all(found.get(name) is None for name in WHOSE):
             found[USER_ID] = configured_user(self.config)
         kept = ("tags", "metadata", "run_name")
         told = {name: value for name, value in self.config.items() if name in kept}
@@ -106,15 +76,23 @@ class ChatBinding(KeepsUser, _ChatBinding):
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, Any]:
         """Offer tools to the model; see `ChatPersonaJudge.bind_tools`."""
-        bound = {name: value for name, value in self.kwargs.items() if name != "tools"}
+        # A choice that was bound with other tools is one of those.
+        bound = self._without(FORM) if "tools" in self.kwargs else self.kwargs
         return self._configured(self._model.bind_tools(tools, **{**bound, **kwargs}))
 
     def with_structured_output(
         self, schema: dict[str, Any] | type | None = None, **kwargs: Any
     ) -> Runnable[Any, Any]:
         """Hold answers to a schema; see `ChatPersonaJudge.with_structured_output`."""
-        merged = {**self.kwargs, **kwargs}
+        merged = {**self._without(FORM), **kwargs}
         return self._configured(self._model.with_structured_output(schema, **merged))
+
+    @property
+    def _model(self) -> Any:
+        return self.bound
+
+    def _without(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: value for name, value in self.kwargs.items() if name not in names}
 
     def _configured(self, found: Runnable[Any, Any]) -> Runnable[Any, Any]:
         return found.with_config(self.config) if self.config else found

@@ -125,3 +125,36 @@ def test_an_agent_on_a_binding_takes_the_user_of_its_context(
     agent.invoke(question(), context=Context(ALICE))
     (call,) = telling.decoded
     assert (call.request.user_id, call.params.temperature) == (ALICE, 0.2)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_a_new_form_of_answer_replaces_the_bound_one(
+    method: Any, chat: ChatPersonaJudge, telling: TellingEngine
+) -> None:
+    tools: Any = chat.bind_tools([look_up], tool_choice="look_up", user_id=ALICE)
+    tools.with_structured_output(Word, method=method, include_raw=True).invoke("x")
+    (call,) = telling.decoded
+    assert call.request.user_id == ALICE
+    assert "look_up" not in call.prompt_a
+
+
+def test_other_tools_forget_the_choice_among_the_first(
+    chat: ChatPersonaJudge, telling: TellingEngine
+) -> None:
+    def other(n: int) -> int:
+        """Another."""
+        return n
+
+    tools: Any = chat.bind_tools([look_up], tool_choice="look_up", user_id=ALICE)
+    tools.bind_tools([other]).invoke("x")
+    chat.bind(tool_choice="none").bind_tools([look_up]).invoke("x")  # bound before any tool: kept
+    first, second = telling.decoded
+    assert "other" in first.prompt_a
+    assert "look_up" not in first.prompt_a + second.prompt_a
+    assert first.request.user_id == ALICE
+
+
+def test_a_user_bound_as_none_leaves_it_to_the_config(model: Any, telling: TellingEngine) -> None:
+    bound = model.bind(user_id=None).with_config(configurable={"user_id": ALICE})
+    bound.generate(_prompts(model))
+    assert _tastes(telling) == {TASTES[ALICE]}
