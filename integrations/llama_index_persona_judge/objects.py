@@ -1,7 +1,7 @@
 """Objects of a pydantic class: how they are asked for, how they grow, how they are read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
@@ -51,7 +51,12 @@ class Objects(Generic[Model]):
             return self.cls.model_validate_json(text or "")
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
-            reasons = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found]
+            names = set(_names(self.schema))
+            reasons = []
+            for one in found:
+                # A mapping's keys are the answer's, and are not told.
+                place = (str(p) if isinstance(p, int) or p in names else "..." for p in one["loc"])
+                reasons.append(f"{'.'.join(place)}: {one['msg']}")
         # Without its cause, which quotes the answer.
         raise StructuredAnswerError(self.cls.__name__, reasons)
 
@@ -70,3 +75,15 @@ class Objects(Generic[Model]):
         if self._partial is None:
             self._partial = create_flexible_model(self.cls)
         return self._partial.model_validate(fields)
+
+
+def _names(schema: object) -> Iterator[str]:
+    """Yield the names of all fields in a schema."""
+    if isinstance(schema, Mapping):
+        properties = schema.get("properties")
+        yield from properties if isinstance(properties, Mapping) else ()
+        for part in schema.values():
+            yield from _names(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _names(part)

@@ -1,6 +1,5 @@
 """Options of `persona-judge eval`, and what their texts mean."""
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -211,13 +210,10 @@ def read_systems(file: str) -> dict[str, Mapping[str, Any]]:
         DataFileError: not such a file.
         InvalidParameterError: a system or a key of one that nobody knows.
     """
-    from persona_judge_llm.evaluation.data_files import read_text
+    from persona_judge_llm.evaluation.data_files import read_json
     from persona_judge_llm.evaluation.systems import check_system
 
-    try:
-        specs = json.loads(read_text(file))
-    except ValueError as error:
-        raise DataFileError(file, f"not JSON ({error})") from None
+    specs = read_json(file)
     found: dict[str, Mapping[str, Any]] = {}
     for i, spec in enumerate(specs if isinstance(specs, list) else [None]):
         name = spec.get("name", spec.get("system")) if isinstance(spec, dict) else None

@@ -26,6 +26,18 @@ def read_text(file: str | Path) -> str:
         raise DataFileError(file, f"cannot be read ({reason})") from None
 
 
+def read_json(file: str | Path) -> Any:  # noqa: ANN401  # any JSON
+    """Return what a file of JSON holds.
+
+    Raises:
+        DataFileError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(read_text(file))
+    except ValueError as error:
+        raise DataFileError(file, f"not JSON ({error})") from None
+
+
 def json_lines(file: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the objects of a file of JSON Lines with their line numbers; empty lines are skipped.
 

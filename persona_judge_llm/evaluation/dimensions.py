@@ -1,13 +1,12 @@
 """The nine dimensions of the paper's evaluation, in our own words, and files with other words."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from persona_judge_llm.errors import DataFileError
-from persona_judge_llm.evaluation.data_files import read_text
+from persona_judge_llm.evaluation.data_files import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,7 @@ def read_dimensions(file: str | Path) -> dict[str, Dimension]:
     Raises:
         DataFileError: not such a file.
     """
-    try:
-        given = json.loads(read_text(file))
-    except ValueError as error:
-        raise DataFileError(file, f"not JSON ({error})") from None
+    given = read_json(file)
     if not isinstance(given, dict) or not given:
         raise DataFileError(file, 'expected an object such as {"Helpful": "I want ..."}')
     return {**DIMENSIONS, **{name: _read(file, name, value) for name, value in given.items()}}

@@ -1,13 +1,12 @@
 """Who wants what: the paper's pairings by name, single preferences, and users' own."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from persona_judge_llm.errors import DataFileError, InvalidParameterError
-from persona_judge_llm.evaluation.data_files import read_text
+from persona_judge_llm.evaluation.data_files import read_json
 from persona_judge_llm.evaluation.dimensions import DIMENSIONS, NAMES, Dimension
 
 TABLE_1: Final = ("Harmless|Helpful",)
@@ -95,10 +94,7 @@ def read_pairings(
     Raises:
         DataFileError: not such a file.
     """
-    try:
-        given = json.loads(read_text(file))
-    except ValueError as error:
-        raise DataFileError(file, f"not JSON ({error})") from None
+    given = read_json(file)
     if not isinstance(given, list) or not given:
         raise DataFileError(file, 'expected a list such as [{"a": ["Humor"], "b": ["Helpful"]}]')
     found = [_read(file, i, item, dimensions) for i, item in enumerate(given)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from persona_judge_llm.errors import DataFileError, InvalidParameterError
-from persona_judge_llm.evaluation.data_files import json_lines, missing, read_text
+from persona_judge_llm.evaluation.data_files import json_lines, missing, read_json, read_text
 
 PromptSet = Literal["psoups", "helpsteer2", "lines"]
 SETS: Final[tuple[str, ...]] = get_args(PromptSet)
@@ -82,10 +82,7 @@ def digest(questions: Iterable[Question]) -> str:
 
 
 def _psoups(file: str) -> list[Question]:
-    try:
-        values = json.loads(read_text(file))
-    except ValueError as error:
-        raise DataFileError(file, f"not JSON ({error})") from None
+    values = read_json(file)
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise DataFileError(file, 'expected a JSON array of {"id", "prompt"}')
     return [_question(value, i) for i, value in enumerate(values)]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from llama_index_persona_judge import PersonaJudgeLLM
 from llama_index_persona_judge.errors import StructuredAnswerError
+from llama_index_persona_judge.objects import Objects
 from persona_judge_llm.errors import (
     InvalidParameterError,
     PersonaJudgeError,
@@ -361,6 +362,16 @@ def test_what_a_class_refuses_is_an_error_and_never_an_object(
     assert answer is not None
     assert caught.value.__cause__ is None
     assert "input_value" not in str(caught.value)
+
+
+def test_an_error_names_fields_and_no_key_that_the_answer_made_up() -> None:
+    class Ages(BaseModel):
+        of: dict[str, Age]
+
+    with pytest.raises(StructuredAnswerError) as caught:
+        Objects(Ages).of_text('{"of": {"secret friend": {"years": 3}}}')
+    assert "of.....years" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_it_comes_out_of_query_engines_too(llm: PersonaJudgeLLM) -> None:
