@@ -1,4 +1,4 @@
-"""Persona-judge decoding as a LlamaIndex LLM: `PersonaJudgeLLM`."""
+"""Persona-judge decoding as a LlamaIndex LLM, `PersonaJudgeLLM`, and its own errors."""
 
 from persona_judge_llm.errors import MissingDependencyError
 
@@ -9,6 +9,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingDependencyError("llama-index", "llama-index-core") from error
 
+from llama_index_persona_judge.errors import LazyStreamError, StructuredAnswerError
 from llama_index_persona_judge.llms import PersonaJudgeLLM
 
-__all__ = ["PersonaJudgeLLM"]
+__all__ = ["LazyStreamError", "PersonaJudgeLLM", "StructuredAnswerError"]

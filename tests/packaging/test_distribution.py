@@ -48,7 +48,7 @@ def test_package_says_that_it_is_typed(name: str) -> None:
 
 def test_extra_all_holds_every_other_extra_for_users() -> None:
     extras = set(metadata.metadata("persona-judge-llm").get_all("Provides-Extra") or [])
-    assert names_of(extras - {"all", "bench", "dev"}) <= names_of({"all"})
+    assert names_of(extras - {"all", "bench", "dev", "examples"}) <= names_of({"all"})
 
 
 def test_every_direct_dependency_has_its_version_pinned() -> None:

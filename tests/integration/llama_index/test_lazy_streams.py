@@ -13,8 +13,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import TextNode
 from pydantic import BaseModel
 
-from llama_index_persona_judge import PersonaJudgeLLM
-from llama_index_persona_judge.errors import LazyStreamError
+from llama_index_persona_judge import LazyStreamError, PersonaJudgeLLM
 from persona_judge_llm.errors import InvalidParameterError, MissingUserError
 from persona_judge_llm.scope import use_user
 from persona_judge_llm.testing import tiny_tokenizer

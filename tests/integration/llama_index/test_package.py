@@ -25,7 +25,7 @@ except ImportError as error:
 
 
 def test_the_class_is_what_llamaindex_looks_for() -> None:
-    assert llama_index_persona_judge.__all__ == ["PersonaJudgeLLM"]
+    assert "PersonaJudgeLLM" in llama_index_persona_judge.__all__
     assert issubclass(PersonaJudgeLLM, BaseLLM)
     assert issubclass(PersonaJudgeLLM, CustomLLM)
     assert issubclass(PersonaJudgeLLM, FunctionCallingLLM)

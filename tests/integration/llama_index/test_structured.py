@@ -15,8 +15,7 @@ from llama_index.core.schema import TextNode
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
-from llama_index_persona_judge import PersonaJudgeLLM
-from llama_index_persona_judge.errors import StructuredAnswerError
+from llama_index_persona_judge import PersonaJudgeLLM, StructuredAnswerError
 from llama_index_persona_judge.objects import Objects
 from persona_judge_llm.errors import (
     InvalidParameterError,
