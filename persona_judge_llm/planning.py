@@ -34,7 +34,7 @@ from persona_judge_llm.models.grammars import Grammars
 from persona_judge_llm.preferences import AnyProfileStore, Preference, Profile
 from persona_judge_llm.prompts import BuiltPrompt, PromptBuilder
 from persona_judge_llm.requests import Placement, Request, Rule, check_turns
-from persona_judge_llm.rules import COMPOSING, MAX_ROWS, Blend, BlendRule
+from persona_judge_llm.rules import COMPOSING, EACH, MAX_ROWS, Blend, BlendRule
 from persona_judge_llm.sampling import MAX_SEED, SamplingParams
 from persona_judge_llm.scope import ambient_scope, resolve_user
 from persona_judge_llm.splitting import Split, SplitCall, Splitter
@@ -195,7 +195,7 @@ class Planner:
         shares: tuple[float, ...] = (1.0,)
         if built_b is not None:
             built, shares = [built_a, built_b], (turns[0] / sum(turns), turns[1] / sum(turns))
-        if rule == "compose_each" and built_a is not neutral:
+        if rule in EACH and built_a is not neutral:
             groups, shares = _rows(split)
             built = [build(group) for group in groups]
         if rule in COMPOSING and strength == 0:

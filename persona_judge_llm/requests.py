@@ -18,7 +18,16 @@ from persona_judge_llm.rules import MAX_STRENGTH
 from persona_judge_llm.sampling import SamplingParams
 
 Rule = Literal[
-    "alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose", "compose_each"
+    "alternate",
+    "fixed",
+    "overlap",
+    "geometric",
+    "mixture",
+    "veto",
+    "compose",
+    "compose_each",
+    "balance",
+    "balance_each",
 ]
 Placement = Literal["system", "last"]
 Messages: TypeAlias = Sequence[Mapping[str, Any]]

@@ -10,8 +10,14 @@ two sides and of the plain model, and w the share of A's preferences in the weig
     veto        A where B(x) > min(0.09, 0.3 exp(-H(B))), normalised: A speaks, B may forbid
     compose     P (A/P)^(2 w s) (B/P)^(2 (1-w) s), normalised: what preferences change, added up;
                 s is the strength, 0 the plain model
-    compose_each    the same of n rows, one for each preference: P times each (row/P)^(n w s),
-                with w the share of that preference in the weight of all
+    balance     compose, with shares that follow the text: w in proportion to w exp(-E/8), where E is
+                the side's evidence in the text so far; what it says less of is spoken up for
+    compose_each, balance_each    the same of n rows, one for each preference: P times each
+                (row/P)^(n w s), with w the share of that preference in the weight of all
+
+The evidence of a row is the sum of log (row(x)/P(x)) over the tokens x so far, in nats: the log of
+how much likelier the text is under the row's preferences than under none. One token counts 10 nats
+at most, and half of that 64 tokens later, so that a long text keeps both tastes to its end.
 
 All are of the model's own distributions at temperature 1; temperature, top-k, top-p and min-p then
 act on the blend as they do on a single model's. Where a rule leaves nothing (the sides share no
@@ -25,12 +31,31 @@ from typing import Final, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-BlendRule: TypeAlias = Literal["overlap", "geometric", "mixture", "veto", "compose", "compose_each"]
+BlendRule: TypeAlias = Literal[
+    "overlap",
+    "geometric",
+    "mixture",
+    "veto",
+    "compose",
+    "compose_each",
+    "balance",
+    "balance_each",
+]
 BLEND_RULES: Final[tuple[str, ...]] = get_args(BlendRule)
-COMPOSING: Final = ("compose", "compose_each")
+EACH: Final = ("compose_each", "balance_each")
+"""Rules with a row for each preference."""
+BALANCING: Final = ("balance", "balance_each")
+COMPOSING: Final = ("compose", "compose_each", *BALANCING)
+"""Rules with a row without preferences, and a strength."""
 MAX_STRENGTH: Final = 10.0
 MAX_ROWS: Final = 8
-"""Of preferences under "compose_each"; what is beyond them shares rows with the heaviest."""
+"""Of preferences under `EACH`; what is beyond them shares rows with the heaviest."""
+EVIDENCE_SCALE: Final = 8.0
+"""Nats of evidence that a row must be ahead for its share to fall by the factor e."""
+EVIDENCE_KEPT: Final = 0.5 ** (1 / 64)
+"""Of a token's evidence, from one token to the next."""
+MAX_GAIN: Final = 10.0
+"""Nats that one token's evidence counts at most, either way."""
 # Of typical acceptance (Medusa, arXiv 2401.10774).
 _EPSILON, _DELTA = 0.09, 0.3
 
@@ -47,25 +72,43 @@ class Blend:
     plain: bool = False
     """Whether the last row is the plain model's."""
 
-    def scores(self, logits: Tensor) -> Tensor:
+    @property
+    def balances(self) -> bool:
+        """Whether the shares follow the text."""
+        return self.rule in BALANCING
+
+    def gains(self, logits: Tensor, token: Tensor) -> Tensor:
+        """Return the evidence of one token for each row but the plain one, [rows - 1].
+
+        Args:
+            logits: [rows, vocab], the plain model's last.
+            token: [], what was drawn.
+        """
+        logs = logits[:, token].float() - logits.float().logsumexp(-1)
+        return (logs[:-1] - logs[-1]).clamp(-MAX_GAIN, MAX_GAIN)
+
+    def scores(self, logits: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return the blend's logits.
 
         Args:
             logits: [rows, vocab]: A's, B's if there is one (or each preference's), and the plain
                 model's if `plain`.
+            evidence: [rows - 1], nats, for the rules that balance; None before the first token.
 
         Returns:
             [vocab] float32, log probabilities; NaN where a row holds NaN.
         """
         logs = torch.log_softmax(logits.float(), dim=-1)
-        if bool(logs.isnan().any()):  # for whoever draws from it to notice
-            return logs[0].new_full(logs[0].shape, torch.nan)
-        sides = logs[:-1] if self.plain else logs
+        blended = self._blended(logs, evidence)
+        # For whoever draws from it to notice.
+        return torch.where(logs.isnan().any(), torch.nan, blended)
+
+    def _blended(self, logs: Tensor, evidence: Tensor | None) -> Tensor:
         if self.plain:
-            return self._composed(sides, logs[-1])
-        if len(sides) == 1:
-            return sides[0]
-        a, b = sides[0], sides[1]
+            return self._composed(logs[:-1], logs[-1], evidence)
+        if len(logs) == 1:
+            return logs[0]
+        a, b = logs[0], logs[1]
         blended = self._of_two(a, b)
         nothing = blended.isneginf().all()
         return torch.where(nothing, self._mixture(a, b), torch.log_softmax(blended, dim=-1))
@@ -83,12 +126,15 @@ class Blend:
     def _mixture(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.logaddexp(a + _log(self.shares[0]), b + _log(self.shares[1]))
 
-    def _composed(self, sides: Tensor, plain: Tensor) -> Tensor:
-        blended = plain
-        for side, share in zip(sides, self.shares, strict=True):
-            # What the plain model rules out stays ruled out.
-            gain = (side - plain).masked_fill(plain.isneginf(), 0.0)
-            blended = blended + _times(gain, len(sides) * share * self.strength)
+    def _composed(self, sides: Tensor, plain: Tensor, evidence: Tensor | None) -> Tensor:
+        # What the plain model rules out stays ruled out.
+        gains = (sides - plain).masked_fill(plain.isneginf(), 0.0)
+        shares = torch.tensor(self.shares, device=plain.device)
+        if self.balances and evidence is not None:
+            shares = torch.softmax(shares.log() - evidence / EVIDENCE_SCALE, dim=-1)
+        factors = (len(sides) * self.strength * shares)[:, None]
+        # A side without a say has none, not even by what it rules out (0 times infinity).
+        blended = plain + torch.where(factors > 0, factors * gains, 0.0).sum(0)
         nothing = blended.isneginf().all()
         return torch.where(nothing, plain, torch.log_softmax(blended, dim=-1))
 

@@ -80,13 +80,23 @@ Stop: TypeAlias = Annotated[
 ]
 Rule: TypeAlias = Annotated[
     Literal[  # as Rule
-        "alternate", "fixed", "overlap", "geometric", "mixture", "veto", "compose", "compose_each"
+        "alternate",
+        "fixed",
+        "overlap",
+        "geometric",
+        "mixture",
+        "veto",
+        "compose",
+        "compose_each",
+        "balance",
+        "balance_each",
     ]
     | None,
     typer.Option(
         "--rule",
         help="alternate: sides A and B swap roles; fixed: A drafts, B judges; the others blend "
-        "both at every token, compose_each all preferences.",
+        "both at every token, balance so that each gets its say; compose_each and balance_each "
+        "all preferences.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from persona_judge_llm.candidates import candidates
 from persona_judge_llm.decoding.constraining import Followings
+from persona_judge_llm.decoding.evidence import Evidence
 from persona_judge_llm.decoding.tasks import (
     NOT_SAMPLEABLE,
     DecodedToken,
@@ -76,6 +77,7 @@ class Seats:
                 for t in tasks
             ]
         )
+        self._evidence = Evidence([t.blend for t in tasks], self._device)
         self._seat_rows()
         self._tops: list[tuple[list[list[int]], list[list[float]]]] = []
         self._params = RowParams.of(
@@ -158,6 +160,9 @@ class Seats:
         bonus = windows.drafted == windows.length
         windows.advance(bonus | ~drawn.accepted, alive)
         self.last = torch.where(alive, token, self.last)
+        for place in self._evidence.places():
+            own = logits[self.rows_of([place])]
+            self._evidence.note(place, own, self.last[place], alive[place])
         if self._seen is not None:
             rows = torch.arange(len(self.row_task), device=self._device)
             self._seen[rows, self.last[self._row_task]] = True
@@ -178,7 +183,7 @@ class Seats:
         for place, task in enumerate(self.tasks):
             if task.blend is not None:
                 own = self.rows_of([place])
-                scores += [task.blend.scores(logits[own])] * len(own)
+                scores += [task.blend.scores(logits[own], self._evidence.at(place))] * len(own)
                 rows += own
         if not rows:
             return logits
@@ -230,6 +235,7 @@ class Seats:
         self._windows.keep(kept)
         self._uniforms.keep(places)
         self._followings.keep(places)
+        self._evidence.keep(places)
         self._seen = None if self._seen is None else self._seen[rows]
         self._seat_rows()
         # Made anew, for what only others asked for costs time.
@@ -249,6 +255,7 @@ class Seats:
         self._windows.join(other._windows)  # noqa: SLF001
         self._uniforms.join(other._uniforms)  # noqa: SLF001
         self._followings.join(other._followings)  # noqa: SLF001
+        self._evidence.join(other._evidence)  # noqa: SLF001
         self._params = RowParams.join([self._params, other._params])  # noqa: SLF001
         self._seat_rows()
 

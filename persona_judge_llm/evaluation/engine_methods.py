@@ -12,7 +12,7 @@ from persona_judge_llm.messages import preference_block
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.preferences import Preference
 from persona_judge_llm.requests import Request, Rule
-from persona_judge_llm.rules import COMPOSING
+from persona_judge_llm.rules import COMPOSING, EACH
 
 PROMPTS: Final = ("plain", "direct", "single_a", "single_b")
 RULES: Final[tuple[str, ...]] = get_args(Rule)
@@ -65,7 +65,7 @@ def engine_method(engine: PersonaJudge, name: str, *, batch: int = 1) -> EngineM
 
     def request(case: Case) -> Request:
         sides = [side for side in (case.side_a, case.side_b) if side]
-        if rule == "compose_each":
+        if rule in EACH:
             sides = [(text,) for side in sides for text in side]
         texts = [joined(side) for side in sides]
         chosen = cast("Rule", rule)

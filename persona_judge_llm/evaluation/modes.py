@@ -28,7 +28,7 @@ from persona_judge_llm.evaluation.engine_methods import (
 from persona_judge_llm.evaluation.protocol import MODES
 from persona_judge_llm.planning import PreparedCall
 from persona_judge_llm.requests import Request
-from persona_judge_llm.rules import COMPOSING
+from persona_judge_llm.rules import COMPOSING, EACH
 
 
 def method_in_mode(
@@ -60,7 +60,7 @@ def method_in_mode(
         turns = None if name in PROMPTS else (1, 1)
         return dataclasses.replace(asked, num_draft_tokens=num_draft_tokens, turns=turns)
 
-    if mode == "paper" and name.startswith("compose_each"):
+    if mode == "paper" and name.partition(":")[0] in EACH:
         raise InvalidParameterError("method", name, "one of two sides in the mode 'paper'")
     if mode == "fixed" or name == "plain":
         return dataclasses.replace(method, request=request)

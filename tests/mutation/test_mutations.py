@@ -22,6 +22,7 @@ GRAMMARS = "tests/unit/models/test_grammars.py"
 FOLLOWING = "tests/unit/models/test_following.py"
 CONSTRAINTS = "tests/unit/test_engine_constraints.py"
 JUDGING = "tests/unit/test_judging.py"
+RULES = "tests/unit/test_rules.py"
 
 pytestmark = pytest.mark.slow
 
@@ -448,6 +449,31 @@ MUTANTS = {
         "compiled.least_tokens > room + 1",
         (CONSTRAINTS, "-k", "too_small"),
     ),
+    # --- rules that blend ---
+    "evidence of a token that was only guessed": Mutant(
+        CORE + "decoding/evidence.py",
+        "torch.where(alive, found, evidence)",
+        "found",
+        (PROPOSALS, "-k", "blend"),
+    ),
+    "evidence stays where a task left": Mutant(
+        CORE + "decoding/seats.py",
+        "        self._evidence.keep(places)\n",
+        "",
+        (PROPOSALS, "-k", "blend"),
+    ),
+    "evidence is never lost": Mutant(
+        CORE + "decoding/evidence.py",
+        "EVIDENCE_KEPT * evidence",
+        "evidence",
+        (RULES, "-k", "draws_from_the_blend"),
+    ),
+    "the side that is ahead is spoken up for": Mutant(
+        CORE + "rules.py",
+        "shares.log() - evidence",
+        "shares.log() + evidence",
+        (RULES, "-k", "closed_form or spoken_up"),
+    ),
 }
 
 
@@ -456,7 +482,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(
         tmp_path_factory.mktemp("original"),
         ("persona_judge_llm", "tests/unit/decoding", "tests/unit/models"),
-        ("pyproject.toml", "tests/conftest.py", JUDGING, CONSTRAINTS),
+        ("pyproject.toml", "tests/conftest.py", JUDGING, CONSTRAINTS, RULES),
     )
 
 

@@ -13,7 +13,7 @@ from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import InvalidParameterError, NumericalError
 from persona_judge_llm.preferences import Preference
 from persona_judge_llm.requests import Request
-from persona_judge_llm.rules import BLEND_RULES, COMPOSING, Blend
+from persona_judge_llm.rules import BALANCING, BLEND_RULES, COMPOSING, Blend
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_engine
 
@@ -22,9 +22,12 @@ PREFERENCES = ["Be concise", "Make me laugh"]
 rows = st.lists(st.floats(-8, 8, width=32), min_size=6, max_size=6)
 
 
-def expected(rule, probs, share, strength=1.0):
-    """The closed forms, on probabilities."""
+def expected(rule, probs, share, strength=1.0, evidence=(0, 0)):
+    """The closed forms, on probabilities; evidence as sums of log ratios."""
     a, b = probs[0], probs[1]
+    if rule in BALANCING:
+        says = share * np.exp(-evidence[0] / 8), (1 - share) * np.exp(-evidence[1] / 8)
+        share = says[0] / sum(says)
     if rule == "overlap":
         blended = np.minimum(a, b)
     elif rule == "geometric":
@@ -46,12 +49,20 @@ def blend(rule, share=0.5, strength=1.0):
 
 
 @pytest.mark.parametrize("rule", BLEND_RULES)
-@given(a=rows, b=rows, plain=rows, share=st.floats(0, 1), strength=st.floats(0, 3))
-def test_each_rule_has_its_closed_form(rule, a, b, plain, share, strength):
+@given(
+    a=rows,
+    b=rows,
+    plain=rows,
+    share=st.floats(0, 1),
+    strength=st.floats(0, 3),
+    evidence=st.tuples(st.floats(-60, 60), st.floats(-60, 60)),
+)
+def test_each_rule_has_its_closed_form(rule, a, b, plain, share, strength, evidence):
     logits = torch.tensor([a, b, plain] if rule in COMPOSING else [a, b])
     probs = torch.softmax(logits.double(), -1).numpy()
-    wanted = expected(rule, probs, share, strength)
-    found = blend(rule, share, strength).scores(logits).double().exp().numpy()
+    wanted = expected(rule, probs, share, strength, evidence)
+    scores = blend(rule, share, strength).scores(logits, torch.tensor(evidence))
+    found = scores.double().exp().numpy()
     if rule == "veto":  # a token at the very threshold may fall to either side of it
         threshold = min(0.09, 0.3 * np.exp((probs[1] * np.log(probs[1])).sum()))
         if (abs(probs[1] - threshold) < 1e-6).any():
@@ -78,6 +89,26 @@ def test_nan_on_either_side_is_not_hidden(rule, place):
     logits = torch.zeros(3 if rule in COMPOSING else 2, 5)
     logits[place, 3] = torch.nan
     assert blend(rule).scores(logits).isnan().all()
+
+
+def test_one_token_is_evidence_of_ten_nats_at_most_whatever_a_side_rules_out():
+    inf = float("inf")
+    logits = torch.tensor([[0.0, -inf, 0.0], [30.0, 1.0, 0.0], [0.0, 0.0, -40.0]])
+    gains = [blend("balance").gains(logits, torch.tensor(token)).tolist() for token in range(3)]
+    assert gains[0] == pytest.approx([0.0, np.log(2)], abs=1e-6)
+    assert gains[1] == [-10, -10]
+    assert gains[2] == [10, pytest.approx(10)]
+
+
+def test_the_side_that_a_text_says_less_of_is_spoken_up_for():
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    for rule in BALANCING:
+        even, ahead, far = (
+            blend(rule).scores(logits, torch.tensor([e, 0.0])).exp() for e in (0.0, 8.0, 500.0)
+        )
+        assert even[0] == even[1]
+        assert ahead[0] < ahead[1]
+        assert torch.allclose(far, torch.softmax(2 * logits[1], -1), atol=1e-6)
 
 
 def test_a_side_of_no_weight_has_no_say():
@@ -109,19 +140,23 @@ def test_a_decoder_draws_from_the_blend_of_what_all_rows_say(rule):
         prompt_a=B, prompt_b=A, params=params, seed=4, num_draft_tokens=2, turns=(1, 1)
     )
     decoding = DualDecoding(model, [beside, blended, beside])
-    text = []
+    text, evidence = [], np.zeros(2)
     while len(text) < 5:
         for index, tokens in decoding.step():
             for token in tokens if index == 1 else ():
                 logits = torch.stack([model.logits([*prompt, *text]) for prompt in sides])
                 probs = torch.softmax(logits.double(), -1).numpy()
-                wanted = expected(rule, probs, 0.3)
+                wanted = expected(rule, probs, 0.3, evidence=evidence)
                 assert token.judge_prob == pytest.approx(wanted[token.token_id], abs=1e-5)
                 assert {t: pytest.approx(p, abs=1e-5) for t, p in token.top_probs} == {
                     t: p for t, p in enumerate(wanted) if p > 0
                 }
                 assert (token.outcome, token.judged_by, token.draft_prob) == ("sampled", None, None)
                 text.append(token.token_id)
+                if rule in BALANCING:
+                    says = np.log(probs[:, token.token_id])
+                    evidence = 0.5 ** (1 / 64) * evidence + np.clip(says[:2] - says[2], -10, 10)
+    assert (abs(evidence) > 0.1).all() == (rule in BALANCING)
     alone = DualDecoding(model, [blended])
     again = []
     while len(again) < 5:

@@ -28,6 +28,7 @@ from persona_judge_llm.errors import (
 )
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.huggingface import HuggingFaceModel
+from persona_judge_llm.rules import BLEND_RULES, COMPOSING, Blend
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_model
 
@@ -146,6 +147,34 @@ def test_guesses_leave_every_token_and_verdict_as_they_are(model, hits, params, 
     [tokens] = decoded(guessed, 1)
     assert_same(tokens, without)
     assert guessed.forward_passes <= LENGTH
+
+
+@pytest.mark.parametrize("hits", HITS)
+@pytest.mark.parametrize("rule", BLEND_RULES)
+def test_guesses_leave_what_rules_blend_as_it_is(model, rule, hits):
+    """Also beside others, and for one that is left when they are taken out."""
+    plain = (2, 2) if rule in COMPOSING else None
+    blended = dataclasses.replace(
+        task((0, 2, 1), (1, 3)),
+        prompt_plain=plain,
+        blend=Blend(rule, (0.3, 0.7), plain=plain is not None),
+    )
+    [without] = decoded(DualDecoding(model, [blended]), 1)
+    short = dataclasses.replace(task((1, 1), (2,), seed=4), blend=None)
+    known = {blended.prompt_a: ids(without), short.prompt_a: ids(without)}
+    together = DualDecoding(
+        model,
+        [short, blended],
+        new_proposer=lambda p: Oracle(known[tuple(p)], HITS[hits], model.vocab_size),
+        costs=Free(),
+    )
+    tokens = []
+    while len(tokens) < LENGTH:
+        for index, new in together.step():
+            tokens += new if index == 1 else []
+        if len(tokens) > LENGTH // 2:
+            together.finish(0)
+    assert_same(tokens[:LENGTH], without)
 
 
 @pytest.mark.parametrize("hits", HITS)
