@@ -10,7 +10,7 @@ two sides and of the plain model, and w the share of A's preferences in the weig
     veto        A where B(x) > min(0.09, 0.3 exp(-H(B))), normalised: A speaks, B may forbid
     compose     P (A/P)^(2 w s) (B/P)^(2 (1-w) s), normalised: what preferences change, added up;
                 s is the strength, 0 the plain model
-    balance     compose, with shares that follow the text: w in proportion to w exp(-E/8), where E is
+    balance     compose, with shares that follow the text: in proportion to w exp(-E/8), where E is
                 the side's evidence in the text so far; what it says less of is spoken up for
     compose_each, balance_each    the same of n rows, one for each preference: P times each
                 (row/P)^(n w s), with w the share of that preference in the weight of all
@@ -72,21 +72,6 @@ class Blend:
     plain: bool = False
     """Whether the last row is the plain model's."""
 
-    @property
-    def balances(self) -> bool:
-        """Whether the shares follow the text."""
-        return self.rule in BALANCING
-
-    def gains(self, logits: Tensor, token: Tensor) -> Tensor:
-        """Return the evidence of one token for each row but the plain one, [rows - 1].
-
-        Args:
-            logits: [rows, vocab], the plain model's last.
-            token: [], what was drawn.
-        """
-        logs = logits[:, token].float() - logits.float().logsumexp(-1)
-        return (logs[:-1] - logs[-1]).clamp(-MAX_GAIN, MAX_GAIN)
-
     def scores(self, logits: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return the blend's logits.
 
@@ -98,60 +83,98 @@ class Blend:
         Returns:
             [vocab] float32, log probabilities; NaN where a row holds NaN.
         """
-        logs = torch.log_softmax(logits.float(), dim=-1)
-        blended = self._blended(logs, evidence)
-        # For whoever draws from it to notice.
-        return torch.where(logs.isnan().any(), torch.nan, blended)
+        shares = torch.tensor([self.shares], device=logits.device)
+        strength = torch.full_like(shares[:, :1], self.strength)
+        said = None if evidence is None else evidence[None]
+        return blended(self.rule, logits[None], shares, strength, said)[0]
 
-    def _blended(self, logs: Tensor, evidence: Tensor | None) -> Tensor:
-        if self.plain:
-            return self._composed(logs[:-1], logs[-1], evidence)
-        if len(logs) == 1:
-            return logs[0]
-        a, b = logs[0], logs[1]
-        blended = self._of_two(a, b)
-        nothing = blended.isneginf().all()
-        return torch.where(nothing, self._mixture(a, b), torch.log_softmax(blended, dim=-1))
 
-    def _of_two(self, a: Tensor, b: Tensor) -> Tensor:
-        if self.rule == "overlap":
-            return torch.minimum(a, b)
-        if self.rule == "geometric":
-            # A side without a say has none, not even by what it rules out (0 times infinity).
-            return _times(a, self.shares[0]) + _times(b, self.shares[1])
-        if self.rule == "veto":
-            return a.masked_fill(b <= veto_threshold(b), -torch.inf)
-        return self._mixture(a, b)
+def blended(
+    rule: BlendRule,
+    logits: Tensor,
+    shares: Tensor,
+    strengths: Tensor,
+    evidence: Tensor | None = None,
+) -> Tensor:
+    """Return the logits of a rule's blend for several tasks.
 
-    def _mixture(self, a: Tensor, b: Tensor) -> Tensor:
-        return torch.logaddexp(a + _log(self.shares[0]), b + _log(self.shares[1]))
+    Args:
+        rule: of all of them.
+        logits: [tasks, rows, vocab], as for `Blend.scores`.
+        shares: [tasks, rows], without the plain model's row where there is one.
+        strengths: [tasks, 1]
+        evidence: as `shares`, nats.
 
-    def _composed(self, sides: Tensor, plain: Tensor, evidence: Tensor | None) -> Tensor:
-        # What the plain model rules out stays ruled out.
-        gains = (sides - plain).masked_fill(plain.isneginf(), 0.0)
-        shares = torch.tensor(self.shares, device=plain.device)
-        if self.balances and evidence is not None:
+    Returns:
+        [tasks, vocab] float32, log probabilities; NaN for tasks with NaN on any row.
+    """
+    logs = torch.log_softmax(logits.float(), dim=-1)
+    if rule in COMPOSING:
+        if rule in BALANCING and evidence is not None:
             shares = torch.softmax(shares.log() - evidence / EVIDENCE_SCALE, dim=-1)
-        factors = (len(sides) * self.strength * shares)[:, None]
-        # A side without a say has none, not even by what it rules out (0 times infinity).
-        blended = plain + torch.where(factors > 0, factors * gains, 0.0).sum(0)
-        nothing = blended.isneginf().all()
-        return torch.where(nothing, plain, torch.log_softmax(blended, dim=-1))
+        found = _composed(logs, shares * (shares.shape[-1] * strengths))
+    elif logs.shape[1] == 1:
+        found = logs[:, 0]
+    else:
+        found = _of_two(rule, logs[:, 0], logs[:, 1], shares)
+    # For whoever draws from it to notice.
+    return found.masked_fill(logs.isnan().any(-1).any(-1, keepdim=True), torch.nan)
+
+
+def evidence_of(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Return how much one token of each task says of each row but the plain one.
+
+    Args:
+        logits: [tasks, rows, vocab], the plain model's last.
+        tokens: [tasks], what was drawn.
+
+    Returns:
+        [tasks, rows - 1], nats.
+    """
+    place = tokens[:, None, None].expand(-1, logits.shape[1], 1)
+    logs = logits.gather(-1, place)[..., 0].float() - logits.float().logsumexp(-1)
+    return (logs[:, :-1] - logs[:, -1:]).clamp(-MAX_GAIN, MAX_GAIN)
+
+
+def _of_two(rule: BlendRule, a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
+    mixture = torch.logaddexp(a + shares[:, :1].log(), b + shares[:, 1:].log())
+    if rule == "mixture":
+        return mixture
+    if rule == "overlap":
+        found = torch.minimum(a, b)
+    elif rule == "geometric":
+        found = _times(a, shares[:, :1]) + _times(b, shares[:, 1:])
+    else:
+        found = a.masked_fill(b <= veto_threshold(b), -torch.inf)
+    return _or(found, mixture)
+
+
+def _composed(logs: Tensor, factors: Tensor) -> Tensor:
+    plain = logs[:, -1]
+    # What the plain model rules out stays ruled out.
+    gains = (logs[:, :-1] - plain[:, None]).masked_fill(plain.isneginf()[:, None], 0.0)
+    return _or(plain + _times(gains, factors[..., None]).sum(1), plain)
+
+
+def _or(scores: Tensor, otherwise: Tensor) -> Tensor:
+    """Normalise scores; where nothing is left of a task's, take the other ones."""
+    nothing = scores.isneginf().all(-1, keepdim=True)
+    return torch.log_softmax(torch.where(nothing, otherwise, scores), dim=-1)
 
 
 def veto_threshold(logs: Tensor) -> Tensor:
     """Return the log probability up to which a side rules a token out (typical acceptance).
 
     Args:
-        logs: [vocab], log probabilities.
+        logs: [..., vocab], log probabilities.
+
+    Returns:
+        [..., 1]
     """
-    entropy = -(logs.exp() * logs.nan_to_num(neginf=0.0)).sum()
+    entropy = -(logs.exp() * logs.nan_to_num(neginf=0.0)).sum(-1, keepdim=True)
     return (math.log(_DELTA) - entropy).clamp_max(math.log(_EPSILON))
 
 
-def _times(logs: Tensor, factor: float) -> Tensor:
-    return logs * factor if factor else torch.zeros_like(logs)
-
-
-def _log(share: float) -> float:
-    return math.log(share) if share > 0 else -math.inf
+def _times(logs: Tensor, factors: Tensor) -> Tensor:
+    # A side without a say has none, not even by what it rules out (0 times infinity).
+    return (logs * factors).masked_fill(factors == 0, 0.0)

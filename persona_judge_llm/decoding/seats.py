@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from persona_judge_llm.candidates import candidates
+from persona_judge_llm.decoding.blending import Blending
 from persona_judge_llm.decoding.constraining import Followings
-from persona_judge_llm.decoding.evidence import Evidence
 from persona_judge_llm.decoding.tasks import (
     NOT_SAMPLEABLE,
     DecodedToken,
@@ -19,6 +19,7 @@ from persona_judge_llm.decoding.uniforms import Uniforms
 from persona_judge_llm.errors import NumericalError, PersonaJudgeError
 from persona_judge_llm.judging import judge_step, judged_by_b
 from persona_judge_llm.models.port import LanguageModel
+from persona_judge_llm.rules import MAX_ROWS
 from persona_judge_llm.sampling import RowParams
 from persona_judge_llm.trace import Outcome, Side
 
@@ -77,13 +78,11 @@ class Seats:
                 for t in tasks
             ]
         )
-        self._evidence = Evidence([t.blend for t in tasks], self._device)
+        self._evidence = torch.zeros(len(tasks), MAX_ROWS, device=self._device)
         self._seat_rows()
         self._tops: list[tuple[list[list[int]], list[list[float]]]] = []
-        self._params = RowParams.of(
-            [tasks[i].params for i in self.row_task], model.vocab_size, self._device
-        )
-        prompts = [prompt for task in tasks for prompt in task.prompts]
+        self._params = self._row_params()
+        prompts = [prompt for task in tasks for prompt in _law_prompts(task)]
         self._seen = tokens_seen(prompts, model.vocab_size, self._params, self._device)
 
     def __len__(self) -> int:
@@ -137,11 +136,12 @@ class Seats:
         if held:
             logits = self._restricted(logits, held)
         # A rule blends what may come: one side cannot veto all of it.
-        distributions = candidates(self._blended(logits), self._params, self._seen)
+        laws = self._blending.laws(logits, self._evidence)
+        distributions = candidates(laws, self._params, self._seen)
         b_judges = judged_by_b(windows.number, windows.turns)
-        judge = distributions.select(torch.where(b_judges, self._row_b, self._row_a))
+        judge = distributions.select(torch.where(b_judges, self._law_b, self._law_a))
         drawn = judge_step(
-            draft=distributions.select(torch.where(b_judges, self._row_a, self._row_b)),
+            draft=distributions.select(torch.where(b_judges, self._law_a, self._law_b)),
             judge=judge,
             token_uniforms=uniforms[:, 0],
             accept_uniforms=uniforms[:, 1],
@@ -160,12 +160,10 @@ class Seats:
         bonus = windows.drafted == windows.length
         windows.advance(bonus | ~drawn.accepted, alive)
         self.last = torch.where(alive, token, self.last)
-        for place in self._evidence.places():
-            own = logits[self.rows_of([place])]
-            self._evidence.note(place, own, self.last[place], alive[place])
+        self._evidence = self._blending.noted(self._evidence, logits, self.last, alive)
         if self._seen is not None:
-            rows = torch.arange(len(self.row_task), device=self._device)
-            self._seen[rows, self.last[self._row_task]] = True
+            laws = torch.arange(len(self._law_task), device=self._device)
+            self._seen[laws, self.last[self._law_task]] = True
         facts = (
             token,
             bonus,
@@ -176,19 +174,6 @@ class Seats:
             alive,
         )
         return torch.stack([fact.to(uniforms.dtype) for fact in facts], dim=1)
-
-    def _blended(self, logits: Tensor) -> Tensor:
-        """Return the logits with those of tasks that blend in all rows of theirs."""
-        scores, rows = [], []
-        for place, task in enumerate(self.tasks):
-            if task.blend is not None:
-                own = self.rows_of([place])
-                scores += [task.blend.scores(logits[own], self._evidence.at(place))] * len(own)
-                rows += own
-        if not rows:
-            return logits
-        index = torch.tensor(rows, device=self._device)
-        return logits.float().index_put((index,), torch.stack(scores))
 
     def _restricted(self, logits: Tensor, places: Sequence[int]) -> Tensor:
         """Return the logits without what grammars rule out, on both sides of some tasks."""
@@ -228,20 +213,18 @@ class Seats:
     def keep(self, places: Sequence[int]) -> None:
         """Keep only these tasks, in this order."""
         kept = torch.tensor(list(places), dtype=torch.long, device=self._device)
-        rows = torch.tensor(self.rows_of(places), dtype=torch.long, device=self._device)
+        if self._seen is not None:
+            self._seen = self._seen[self._blending.laws_of(places)]
         self.indices = [self.indices[p] for p in places]
         self.tasks = [self.tasks[p] for p in places]
         self.last = self.last[kept]
         self._windows.keep(kept)
         self._uniforms.keep(places)
         self._followings.keep(places)
-        self._evidence.keep(places)
-        self._seen = None if self._seen is None else self._seen[rows]
+        self._evidence = self._evidence[kept]
         self._seat_rows()
         # Made anew, for what only others asked for costs time.
-        self._params = RowParams.of(
-            [self.tasks[i].params for i in self.row_task], self._vocab_size, self._device
-        )
+        self._params = self._row_params()
         if self._params.repetition_penalty is None:
             self._seen = None
 
@@ -255,7 +238,7 @@ class Seats:
         self._windows.join(other._windows)  # noqa: SLF001
         self._uniforms.join(other._uniforms)  # noqa: SLF001
         self._followings.join(other._followings)  # noqa: SLF001
-        self._evidence.join(other._evidence)  # noqa: SLF001
+        self._evidence = torch.cat([self._evidence, other._evidence])  # noqa: SLF001
         self._params = RowParams.join([self._params, other._params])  # noqa: SLF001
         self._seat_rows()
 
@@ -264,20 +247,32 @@ class Seats:
         if self._seen is not None:
             return self._seen
         return torch.zeros(
-            len(self.row_task), self._vocab_size, dtype=torch.bool, device=self._device
+            len(self._law_task), self._vocab_size, dtype=torch.bool, device=self._device
         )
 
     def _seat_rows(self) -> None:
         self.row_task: list[int] = []
         self._first_row: list[int] = []
-        row_b = []
+        self._blending = Blending(self.tasks, self._device)
         for place, task in enumerate(self.tasks):
             self._first_row.append(len(self.row_task))
             self.row_task += [place] * len(task.prompts)
-            row_b.append(self._first_row[-1] + (task.prompt_b is not None))
-        self._row_a = torch.tensor(self._first_row, dtype=torch.long, device=self._device)
-        self._row_b = torch.tensor(row_b, dtype=torch.long, device=self._device)
         self._row_task = torch.tensor(self.row_task, dtype=torch.long, device=self._device)
+        task_of = torch.tensor(self._blending.law_task, dtype=torch.long, device=self._device)
+        self._law_task, law_a = task_of, self._blending.first_law
+        two = [task.prompt_b is not None and task.blend is None for task in self.tasks]
+        law_b = [law + second for law, second in zip(law_a, two, strict=True)]
+        self._law_a = torch.tensor(law_a, dtype=torch.long, device=self._device)
+        self._law_b = torch.tensor(law_b, dtype=torch.long, device=self._device)
+
+    def _row_params(self) -> RowParams:
+        params = [self.tasks[place].params for place in self._blending.law_task]
+        return RowParams.of(params, self._vocab_size, self._device)
+
+
+def _law_prompts(task: DecodeTask) -> tuple[tuple[int, ...], ...]:
+    """Return the prompt of each law; of a blend, those of all rows."""
+    return task.prompts if task.blend is None else (sum(task.prompts, ()),)
 
 
 def _token(

@@ -451,21 +451,21 @@ MUTANTS = {
     ),
     # --- rules that blend ---
     "evidence of a token that was only guessed": Mutant(
-        CORE + "decoding/evidence.py",
-        "torch.where(alive, found, evidence)",
-        "found",
+        CORE + "decoding/blending.py",
+        "torch.where(alive[group.places, None], EVIDENCE_KEPT * held + says, held)",
+        "EVIDENCE_KEPT * held + says",
         (PROPOSALS, "-k", "blend"),
     ),
     "evidence stays where a task left": Mutant(
         CORE + "decoding/seats.py",
-        "        self._evidence.keep(places)\n",
-        "",
+        "        self._evidence = self._evidence[kept]\n",
+        "        self._evidence = self._evidence[: len(kept)]\n",
         (PROPOSALS, "-k", "blend"),
     ),
     "evidence is never lost": Mutant(
-        CORE + "decoding/evidence.py",
-        "EVIDENCE_KEPT * evidence",
-        "evidence",
+        CORE + "decoding/blending.py",
+        "EVIDENCE_KEPT * held",
+        "held",
         (RULES, "-k", "draws_from_the_blend"),
     ),
     "the side that is ahead is spoken up for": Mutant(

@@ -13,7 +13,7 @@ from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import InvalidParameterError, NumericalError
 from persona_judge_llm.preferences import Preference
 from persona_judge_llm.requests import Request
-from persona_judge_llm.rules import BALANCING, BLEND_RULES, COMPOSING, Blend
+from persona_judge_llm.rules import BALANCING, BLEND_RULES, COMPOSING, Blend, evidence_of
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_engine
 
@@ -57,7 +57,9 @@ def blend(rule, share=0.5, strength=1.0):
     strength=st.floats(0, 3),
     evidence=st.tuples(st.floats(-60, 60), st.floats(-60, 60)),
 )
-def test_each_rule_has_its_closed_form(rule, a, b, plain, share, strength, evidence):
+def test_each_rule_has_its_closed_form(  # noqa: PLR0917
+    rule, a, b, plain, share, strength, evidence
+):
     logits = torch.tensor([a, b, plain] if rule in COMPOSING else [a, b])
     probs = torch.softmax(logits.double(), -1).numpy()
     wanted = expected(rule, probs, share, strength, evidence)
@@ -94,7 +96,7 @@ def test_nan_on_either_side_is_not_hidden(rule, place):
 def test_one_token_is_evidence_of_ten_nats_at_most_whatever_a_side_rules_out():
     inf = float("inf")
     logits = torch.tensor([[0.0, -inf, 0.0], [30.0, 1.0, 0.0], [0.0, 0.0, -40.0]])
-    gains = [blend("balance").gains(logits, torch.tensor(token)).tolist() for token in range(3)]
+    gains = evidence_of(logits.expand(3, 3, 3), torch.arange(3)).tolist()
     assert gains[0] == pytest.approx([0.0, np.log(2)], abs=1e-6)
     assert gains[1] == [-10, -10]
     assert gains[2] == [10, pytest.approx(10)]
