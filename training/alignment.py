@@ -35,8 +35,7 @@ from training.wordings import HELD_OUT_PAIRS, TRAIN_PAIRS
 PAIRS = {"hard": HELD_OUT_PAIRS, "easy": TRAIN_PAIRS}
 ENGINE_METHODS = (
     *("direct", "plain", "single_a", "single_b", "fixed", "alternate"),
-    *("overlap", "geometric", "mixture", "veto"),
-    *("compose:0.75", "compose", "compose:1.5", "balance:0.75", "balance"),
+    *("overlap", "geometric", "mixture", "veto", "compose", "balance"),
 )
 SYSTEMS = {
     "context_steering": {"system": "context_steering", "strength": 1.0, "per": "side"},
