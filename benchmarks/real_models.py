@@ -13,7 +13,7 @@ BYTES = 2
 """A number in bfloat16."""
 NEW_TOKENS, PROMPT_TOKENS = 128, 110
 PROMPTS, PAIRINGS = 50, 4
-ROWS = {"plain": 1, "direct": 1, "fixed": 2, "alternate": 2, "compose": 3}
+ROWS = {"plain": 1, "direct": 1, "fixed": 2, "alternate": 2, "balance": 3}
 PREFIX_CACHE = 256 * 2**20
 
 MEASURED_STEP = 1 / 16.2

@@ -147,7 +147,7 @@ def _compared(
 
 def _fitting(split: Split, distances: Sequence[float]) -> tuple[Rule, str]:
     if not distances:
-        return "alternate", "there is one prompt only, so all rules but compose are the same"
+        return "alternate", "there is one prompt only, so all rules without a strength are the same"
     mean = fmean(distances)
     opposed = split.conflicts or any(
         p.id in q.opposes or q.id in p.opposes for p in split.a for q in split.b
@@ -158,8 +158,8 @@ def _fitting(split: Split, distances: Sequence[float]) -> tuple[Rule, str]:
         return "alternate", f"the sides nearly agree (total variation {mean:.2f})"
     if all(p.kind == "must" for p in split.b):
         return "veto", "side B holds only what must be, which may forbid and need not speak"
-    return "compose", (
-        f"the sides differ (total variation {mean:.2f}), and taking turns lets one speak at a time"
+    return "balance", (
+        f"the sides differ (total variation {mean:.2f}), and what one says less of is spoken up for"
     )
 
 

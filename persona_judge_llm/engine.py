@@ -78,7 +78,7 @@ class PersonaJudge:
             that blends both sides at every token (`rules`).
         num_draft_tokens: window length (the paper's lambda).
         turns: windows judged by A and B in a round; None follows the split's weights.
-        strength: how much preferences count under `rule="compose"`; 0 is the plain model.
+        strength: how much preferences count under "balance" and "compose"; 0 is the plain model.
         placement: preferences in the "system" message, or "last" in the last user message.
         splitter: divides preferences into sides A and B.
         require_user: refuse calls that name no user and no preferences.

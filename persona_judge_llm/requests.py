@@ -64,8 +64,8 @@ class Request:
     turns: tuple[int, int] | None = None
     """Windows judged by A and by B in each round of turns; None: from the split's weights."""
     strength: float | None = None
-    """How much preferences count under the rules that compose: 0 is the plain model, 1 the
-    default."""
+    """How much preferences count under the rules that balance or compose: 0 is the plain model, 1
+    the default."""
     persona: bool = True
     """False answers with the plain model and reads no profile."""
     placement: Placement | None = None

@@ -125,7 +125,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
 def verdict(rows: Sequence[Row]) -> str:
     """Return one sentence on whether any rule of the engine's beats direct prompting."""
     rules = {"overlap", "geometric", "mixture", "veto", "alternate"}
-    ours = [r for r in rows if r.method in rules or r.method.startswith("compose")]
+    ours = [r for r in rows if r.method in rules or r.method.startswith(("compose", "balance"))]
     better = [r for r in ours if r.kind == "hard" and r.lead.low > 0]
     easy = {r.method: r for r in rows if r.kind == "easy"}
     good = [r for r in better if r.method not in easy or easy[r.method].lead.high >= 0]

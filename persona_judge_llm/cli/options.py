@@ -104,7 +104,7 @@ Strength: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--strength",
-        help="How much preferences count with the rules that compose; 0: not at all.",
+        help="How much preferences count with rules that balance or compose; 0: not at all.",
         rich_help_panel=_HOW,
     ),
 ]

@@ -79,7 +79,7 @@ def test_what_the_other_side_rules_out_is_named():
                 wanted += [(side, shown([t])) for _, t in sorted(likely)]
             assert list(each.vetoed) == wanted
         assert any(t.vetoed for t in found.tokens)
-        assert found.rule == "compose"
+        assert found.rule == "balance"
 
 
 def preferences(**changed):
@@ -89,7 +89,7 @@ def preferences(**changed):
 @pytest.mark.parametrize(
     ("mine", "rule", "why"),
     [
-        (preferences(), "compose", "differ"),
+        (preferences(), "balance", "differ"),
         (preferences(opposes={"p1"}), "alternate", "conflict"),
         ([Preference("Be concise")], "alternate", "one prompt only"),
         ([], "alternate", "one prompt only"),

@@ -166,6 +166,68 @@ def test_a_decoder_draws_from_the_blend_of_what_all_rows_say(rule):
     assert again == text
 
 
+def blended(rule, seed, *, more=(), strength=1.0, penalty=1.0):
+    params = SamplingParams(max_new_tokens=9, repetition_penalty=penalty, top_logprobs=2)
+    rows = 2 + len(more)
+    return DecodeTask(
+        prompt_a=A,
+        prompt_b=B,
+        prompts_more=more,
+        prompt_plain=PLAIN if rule in COMPOSING else None,
+        params=params.resolved(SamplingParams()),
+        seed=seed,
+        num_draft_tokens=2,
+        turns=(1, 1),
+        blend=Blend(rule, (1 / rows,) * rows, strength, plain=rule in COMPOSING),
+    )
+
+
+def test_many_rules_sizes_and_strengths_in_one_batch_are_each_as_alone():
+    """Also when some leave and others come: evidence, penalties and shares stay with their task."""
+    model = HistoryModel(seed=7)
+    tasks = [
+        blended("balance", 3),
+        blended("balance_each", 4, more=((3, 0), (2, 1, 1))),
+        replace(blended("mixture", 5), blend=None),
+        blended("balance", 6, strength=2.5, penalty=1.3),
+        blended("balance_each", 7, more=((3, 0), (0,)), strength=0.5),
+        blended("compose", 8),
+        blended("overlap", 9, penalty=2.0),
+        blended("veto", 10),
+    ]
+    alone = []
+    for task in tasks:
+        decoding, tokens = DualDecoding(model, [task]), []
+        while len(tokens) < 9:
+            tokens += [token for _, found in decoding.step() for token in found]
+        alone.append(tokens)
+    together, found = DualDecoding(model, tasks[:5]), {n: [] for n in range(8)}
+    for step in range(40):
+        if step in (2, 3, 4):
+            together.join(tasks[step + 3])
+        for index, tokens in together.step():
+            found[index] += tokens
+            if len(found[index]) >= 9 - index % 3:
+                together.finish(index)
+    for index, tokens in found.items():
+        assert len(tokens) == 9 - index % 3
+        for token, other in zip(tokens, alone[index], strict=False):
+            assert token.token_id == other.token_id
+            assert token.judge_prob == pytest.approx(other.judge_prob, abs=1e-5)
+
+
+def test_a_penalty_on_repeating_counts_what_any_row_was_asked():
+    """So that neither side's words are dearer than the other's."""
+    model = HistoryModel(7, seed=7)
+    token = DualDecoding(model, [blended("balance", 3, penalty=1.7)]).step()[0][1][0]
+    logits = torch.stack([model.logits(prompt) for prompt in (A, B, PLAIN)])
+    scores = blend("balance").scores(logits)
+    seen = torch.tensor([any(t in prompt for prompt in (A, B, PLAIN)) for t in range(len(scores))])
+    punished = torch.where(scores < 0, scores * 1.7, scores / 1.7)
+    law = torch.softmax(torch.where(seen, punished, scores), -1)
+    assert token.judge_prob == pytest.approx(law[token.token_id].item(), abs=1e-5)
+
+
 @pytest.fixture(scope="module")
 def engine():
     with tiny_engine() as engine:
