@@ -60,11 +60,12 @@ class Row:
     lead: Estimate
     """Of `whole` over the same questions' direct prompting; intervals are paired."""
     both: Estimate
-    smaller: float
-    on_topic: float
-    well_formed: float
+    smaller: Estimate
+    """The attribute that is less often there."""
+    on_topic: Estimate
+    well_formed: Estimate
     diversity: float
-    seconds_a_token: float
+    tokens_a_second: float
     """One user at a time."""
     cost: float
     """Seconds a token over those of direct prompting."""
@@ -75,7 +76,7 @@ def measured(cells: Mapping[tuple[str, str], Cell], seconds: Mapping[str, float]
     rows = []
     for (kind, name), found in cells.items():
         base = cells.get((kind, BASELINE), found)
-        checks = found.checks.mean(axis=0)
+        shares = [mean(column.tolist()) for column in found.checks.T]
         rows.append(
             Row(
                 kind=kind,
@@ -84,11 +85,11 @@ def measured(cells: Mapping[tuple[str, str], Cell], seconds: Mapping[str, float]
                 whole=mean(found.whole.tolist()),
                 lead=mean((found.whole.astype(float) - base.whole).tolist()),
                 both=mean(found.both.tolist()),
-                smaller=float(checks[:2].min()),
-                on_topic=float(checks[2]),
-                well_formed=float(checks[3]),
+                smaller=min(shares[:2], key=lambda share: share.value),
+                on_topic=shares[2],
+                well_formed=shares[3],
                 diversity=found.diversity,
-                seconds_a_token=seconds[name],
+                tokens_a_second=1 / seconds[name],
                 cost=seconds[name] / seconds.get(BASELINE, seconds[name]),
             )
         )
@@ -104,22 +105,25 @@ def lines(rows: Sequence[Row]) -> list[str]:
             f"## {kind.capitalize()} pairs",
             "",
             "| method | both, on topic, well formed | beside direct | both | smaller of the two "
-            "| on topic | well formed | different pairs of words | time a token |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| on topic | well formed | different pairs of words | tokens a second | time a token |",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         own = sorted((r for r in rows if r.kind == kind), key=lambda r: -r.whole.value)
         for r in own:
-            share, low, high = (100 * v for v in (r.whole.value, r.whole.low, r.whole.high))
             lead, least, most = (100 * v for v in (r.lead.value, r.lead.low, r.lead.high))
             found.append(
-                f"| {r.method} | {share:.1f} % ({low:.1f} - {high:.1f}) "
-                f"| {lead:+.1f} ({least:+.1f} to {most:+.1f}) | {100 * r.both.value:.1f} % "
-                f"| {100 * r.smaller:.1f} % | {100 * r.on_topic:.1f} % "
-                f"| {100 * r.well_formed:.1f} % | {r.diversity:.3f} | {r.cost:.2f} |"
+                f"| {r.method} | {_share(r.whole)} | {lead:+.1f} ({least:+.1f} to {most:+.1f}) "
+                f"| {_share(r.both)} | {_share(r.smaller)} | {_share(r.on_topic)} "
+                f"| {_share(r.well_formed)} | {r.diversity:.3f} | {r.tokens_a_second:.0f} "
+                f"| {r.cost:.2f} |"
             )
         found.append("")
         found.append(f"{own[0].n} answers a row.")
     return found
+
+
+def _share(found: Estimate) -> str:
+    return f"{100 * found.value:.1f} % ({100 * found.low:.1f} - {100 * found.high:.1f})"
 
 
 def verdict(rows: Sequence[Row]) -> str:

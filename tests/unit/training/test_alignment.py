@@ -55,9 +55,9 @@ def test_cells_and_leads_are_counted_by_question():
     )
     base, found = rows
     assert (base.whole.value, base.lead.value, base.cost) == (0.25, 0.0, 1.0)
-    assert (found.whole.value, found.both.value, found.smaller) == (0.75, 0.75, 0.75)
-    assert (found.lead.value, found.on_topic, found.well_formed) == (0.5, 0.75, 0.75)
-    assert (found.n, found.cost) == (4, 1.25)
+    assert (found.whole.value, found.both.value, found.smaller.value) == (0.75, 0.75, 0.75)
+    assert (found.lead.value, found.on_topic.value, found.well_formed.value) == (0.5, 0.75, 0.75)
+    assert (found.n, found.cost, found.tokens_a_second) == (4, 1.25, 0.4)
     assert found.lead.low <= 0.5 <= found.lead.high
     table = "\n".join(lines(rows))
     assert table.index("| compose |") < table.index("| direct |")
