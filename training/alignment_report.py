@@ -105,7 +105,7 @@ def lines(rows: Sequence[Row]) -> list[str]:
             f"## {kind.capitalize()} pairs",
             "",
             "| method | both, on topic, well formed | beside direct | both | smaller of the two "
-            "| on topic | well formed | different pairs of words | tokens a second | time a token |",
+            "| on topic | well formed | different word pairs | tokens a second | time a token |",
             "|---|---|---|---|---|---|---|---|---|---|",
         ]
         own = sorted((r for r in rows if r.kind == kind), key=lambda r: -r.whole.value)

@@ -107,8 +107,8 @@ MUTANTS = {
     ),
     "rows of A and B mixed up": Mutant(
         CORE + "decoding/seats.py",
-        "draft=distributions.select(torch.where(b_judges, self._row_a, self._row_b))",
-        "draft=distributions.select(torch.where(b_judges, self._row_b, self._row_a))",
+        "draft=distributions.select(torch.where(b_judges, self._law_a, self._law_b))",
+        "draft=distributions.select(torch.where(b_judges, self._law_b, self._law_a))",
         (DECODERS, "-k", "strict_turns"),
     ),
     # --- taking back ---
@@ -355,14 +355,20 @@ MUTANTS = {
     ),
     "the draft is not held to the grammar, by the law alone": Mutant(
         CORE + "decoding/seats.py",
-        """            logits = self._restricted(logits, held)
-        distributions = candidates(logits, self._params, self._seen)
+        """        if held:
+            logits = self._restricted(logits, held)
+        # A rule blends what may come: one side cannot veto all of it.
+        laws = self._blending.laws(logits, self._evidence)
+        distributions = candidates(laws, self._params, self._seen)
         b_judges = judged_by_b(windows.number, windows.turns)
         judge = distributions.select(""",
-        """            distributions = candidates(logits, self._params, self._seen)
+        """        free = logits
+        if held:
             logits = self._restricted(logits, held)
+        laws = self._blending.laws(logits, self._evidence)
+        distributions = candidates(free, self._params, self._seen)
         b_judges = judged_by_b(windows.number, windows.turns)
-        judge = candidates(logits, self._params, self._seen).select(""",
+        judge = candidates(laws, self._params, self._seen).select(""",
         (CONSTRAINED_LAW, "-k", "masked_sides"),
     ),
     "texts are held to each other's grammars": Mutant(
