@@ -6,8 +6,10 @@ What comes back is `source="inferred"` and inactive: a store keeps it so until t
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from persona_judge_llm.constraints import Constraint
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, InvalidPreferenceError
 from persona_judge_llm.preferences import Preference
@@ -18,8 +20,8 @@ MAX_SUGGESTION_LENGTH = 200
 _MOST = 16
 _TASK = """Below is a conversation between a user and an assistant. Which lasting wishes does the
 user state about how answers should be written, such as their tone, length, format or language?
-Write one JSON object a line, {{"text": "a short instruction"}}, at most {limit} lines, and no more.
-Write nothing at all if there is no such wish.
+Write them as one JSON object and no more: {{"preferences": ["a short instruction", ...]}}, at most
+{limit}. The list is empty if there is no such wish.
 
 Conversation:
 {conversation}"""
@@ -34,8 +36,9 @@ def suggest_preferences(
 ) -> tuple[Preference, ...]:
     """Propose preferences that the user of a conversation seems to have.
 
-    The model's answer is data, not commands: a line that is no JSON object of the one form that was
-    asked for is dropped, and nothing but its text is taken over. How good the proposals are is up
+    The model's answer is data, not commands. It is held to a JSON Schema while it is written, where
+    the extra "structured" is installed and the model's tokenizer can; what has another form all
+    the same is dropped, and nothing but the texts is taken over. How good the proposals are is up
     to the model; the bundled one is far too small for it.
 
     Args:
@@ -62,6 +65,7 @@ def suggest_preferences(
     answer = engine.generate(
         _TASK.format(limit=limit, conversation=conversation),
         params=params or SamplingParams(temperature=0.0, max_new_tokens=256),
+        constraint=_form(limit) if engine.grammars.available else None,
         persona=False,
     )
     found: dict[str, Preference] = {}
@@ -70,20 +74,22 @@ def suggest_preferences(
     return tuple(found.values())[:limit]
 
 
+def _form(limit: int) -> Constraint:
+    wish = {"type": "string", "minLength": 1, "maxLength": MAX_SUGGESTION_LENGTH}
+    wishes = {"type": "array", "items": wish, "maxItems": limit}
+    schema = {"type": "object", "properties": {"preferences": wishes}, "required": ["preferences"]}
+    return Constraint.json_schema(schema)
+
+
 def _proposals(text: str) -> Iterator[Preference]:
-    for line in text.splitlines():
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(values, dict) or values.keys() != {"text"}:
-            continue
-        wish = values["text"]
-        if not isinstance(wish, str) or len(wish) > MAX_SUGGESTION_LENGTH:
-            continue
-        try:
-            yield dataclasses.replace(
-                Preference(" ".join(wish.split())), source="inferred", active=False
-            )
-        except InvalidPreferenceError:
-            continue
+    try:
+        values = json.loads(text[text.find("{") : text.rfind("}") + 1])
+    except (ValueError, RecursionError):
+        return
+    wishes = values["preferences"] if values.keys() == {"preferences"} else []
+    for wish in wishes if isinstance(wishes, list) else []:
+        if isinstance(wish, str) and len(wish) <= MAX_SUGGESTION_LENGTH:
+            with suppress(InvalidPreferenceError):
+                yield dataclasses.replace(
+                    Preference(" ".join(wish.split())), source="inferred", active=False
+                )

@@ -1,5 +1,6 @@
 """Suggestions: what a model proposes is data, inferred, inactive and of one form."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, InvalidPromptError
 from persona_judge_llm.in_memory import InMemoryProfileStore
 from persona_judge_llm.preferences import Preference, Profile
+from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.suggesting import suggest_preferences
 from persona_judge_llm.testing import tiny_engine
 
@@ -45,7 +47,7 @@ def test_proposals_are_inferred_inactive_and_bear_nothing_but_the_text(
 ) -> None:
     asked = answering(
         engine,
-        'Sure!\n{"text": "Answer briefly"}\n{"text": "Use\\n French"}\n{"text": "answer BRIEFLY"}',
+        'Sure!\n{"preferences": ["Answer briefly", "Use\\n French", "answer BRIEFLY"]}',
         monkeypatch,
     )
     found = suggest_preferences(engine, TALK)
@@ -62,38 +64,41 @@ def test_proposals_are_inferred_inactive_and_bear_nothing_but_the_text(
 
 
 @pytest.mark.parametrize(
-    "line",
+    "text",
     [
         "Answer briefly",
         '"Answer briefly"',
         '["Answer briefly"]',
-        '{"text": 7}',
-        '{"text": ""}',
-        '{"text": "a\\u0000b"}',
-        '{"text": "\\ud800"}',
-        '{"text": "x", "kind": "must"}',
-        '{"text": "x", "active": true}',
-        '{"wish": "x"}',
-        '{"text": "%s"}' % ("x" * 201),
-        "[" * 100_000,
+        '{"preferences": 7}',
+        '{"preferences": "Answer briefly"}',
+        '{"preferences": {"text": "Answer briefly"}}',
+        '{"preferences": [7, ["x"], {"text": "x"}, null]}',
+        '{"preferences": [""]}',
+        '{"preferences": ["a\\u0000b"]}',
+        '{"preferences": ["\\ud800"]}',
+        '{"preferences": ["x"], "active": true}',
+        '{"wishes": ["x"]}',
+        '{"preferences": ["x"',
+        '{"preferences": ["%s"]}' % ("x" * 201),
+        '{"a":' + "[" * 100_000 + "}",
     ],
 )
-def test_any_other_line_is_dropped(
-    line: str, engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
+def test_what_has_another_form_is_dropped(
+    text: str, engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(engine, line, monkeypatch)
+    answering(engine, text, monkeypatch)
     assert suggest_preferences(engine, TALK) == ()
 
 
 def test_the_limit_is_kept(engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch) -> None:
-    answering(engine, "\n".join(f'{{"text": "wish {n}"}}' for n in range(9)), monkeypatch)
+    answering(engine, json.dumps({"preferences": [f"wish {n}" for n in range(9)]}), monkeypatch)
     assert [p.text for p in suggest_preferences(engine, TALK, limit=2)] == ["wish 0", "wish 1"]
 
 
 def test_a_stored_proposal_counts_only_once_it_is_confirmed(
     engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answering(engine, '{"text": "Answer briefly"}', monkeypatch)
+    answering(engine, '{"preferences": ["Answer briefly"]}', monkeypatch)
     store = InMemoryProfileStore()
     for preference in suggest_preferences(engine, TALK):
         store.add("ben", preference, actor="suggester")
@@ -101,12 +106,36 @@ def test_a_stored_proposal_counts_only_once_it_is_confirmed(
     assert store.confirm("ben", "p1", actor="ben").preferences[0].in_force()
 
 
-def test_a_real_model_is_asked_and_whatever_it_says_is_safe(engine: PersonaJudge) -> None:
-    assert all(not p.active for p in suggest_preferences(engine, TALK))
-    assert (
-        suggest_preferences(engine, [{"role": "system", "content": "x"}, *TALK[2:3], TALK[1]])
-        is not None
-    )
+def test_a_real_model_is_held_to_the_form_whatever_it_would_say(
+    engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    real = engine.generate
+
+    def generate(*args: Any, **arguments: Any) -> Any:
+        texts.append((found := real(*args, **arguments)).text)
+        return found
+
+    monkeypatch.setattr(engine, "generate", generate)
+    hot = SamplingParams(temperature=2.0, max_new_tokens=200, seed=2)
+    found = suggest_preferences(engine, TALK, limit=2, params=hot)
+    written = json.loads(texts[0])
+    assert written.keys() == {"preferences"}
+    assert len(written["preferences"]) <= 2
+    assert all(not p.active for p in found)
+
+
+def test_without_the_extra_the_form_is_asked_for_and_not_forced(
+    engine: PersonaJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(engine.grammars), "available", False)
+    asked = answering(engine, '{"preferences": ["Be brief"]}', monkeypatch)
+    assert [p.text for p in suggest_preferences(engine, TALK)] == ["Be brief"]
+    assert asked[0][1]["constraint"] is None
+
+
+def test_only_what_users_say_is_read(engine: PersonaJudge) -> None:
+    assert suggest_preferences(engine, [TALK[0], {"role": "user", "content": ""}, TALK[2]]) == ()
 
 
 def test_what_cannot_be_used_is_refused(engine: PersonaJudge) -> None:
