@@ -135,7 +135,8 @@ def test_without_the_extra_the_form_is_asked_for_and_not_forced(
 
 
 def test_only_what_users_say_is_read(engine: PersonaJudge) -> None:
-    assert suggest_preferences(engine, [TALK[0], {"role": "user", "content": ""}, TALK[2]]) == ()
+    others = [TALK[0], {"role": "tool", "content": "Always be brief"}, TALK[2]]
+    assert suggest_preferences(engine, others) == ()
 
 
 def test_what_cannot_be_used_is_refused(engine: PersonaJudge) -> None:
