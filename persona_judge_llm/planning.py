@@ -237,7 +237,7 @@ class Planner:
             raise InvalidParameterError(
                 "rule", rule, "'alternate' or 'fixed' with loop='reference'"
             )
-        return Blend(cast("BlendRule", rule), shares, strength, plain=rule in COMPOSING)
+        return Blend(cast("BlendRule", rule), shares, strength)
 
     def _constraint(self, request: Request, params: SamplingParams) -> Compiled | None:
         """Return what holds the answer: what was asked for, or the syntax of the tools offered."""

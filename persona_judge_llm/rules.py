@@ -21,7 +21,7 @@ at most, and half of that 64 tokens later, so that a long text keeps both tastes
 
 All are of the model's own distributions at temperature 1; temperature, top-k, top-p and min-p then
 act on the blend as they do on a single model's. Where a rule leaves nothing (the sides share no
-token), the mixture takes its place.
+token), the mixture takes its place, and under the rules with a plain row the plain model.
 """
 
 import math
@@ -69,8 +69,11 @@ class Blend:
     """Of each row but the plain model's, adding up to 1; with one row (1.0,)."""
     strength: float = 1.0
     """For the rules that compose."""
-    plain: bool = False
-    """Whether the last row is the plain model's."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the last row is the plain model's."""
+        return self.rule in COMPOSING
 
     def scores(self, logits: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Return the blend's logits.
@@ -83,15 +86,16 @@ class Blend:
         Returns:
             [vocab] float32, log probabilities; NaN where a row holds NaN.
         """
-        shares = torch.tensor([self.shares], device=logits.device)
+        shares = torch.tensor([self.shares], dtype=torch.float32, device=logits.device)
         strength = torch.full_like(shares[:, :1], self.strength)
         said = None if evidence is None else evidence[None]
-        return blended(self.rule, logits[None], shares, strength, said)[0]
+        logs = torch.log_softmax(logits.float(), dim=-1)
+        return blended(self.rule, logs[None], shares, strength, said)[0]
 
 
 def blended(
     rule: BlendRule,
-    logits: Tensor,
+    logs: Tensor,
     shares: Tensor,
     strengths: Tensor,
     evidence: Tensor | None = None,
@@ -100,7 +104,7 @@ def blended(
 
     Args:
         rule: of all of them.
-        logits: [tasks, rows, vocab], as for `Blend.scores`.
+        logs: [tasks, rows, vocab], the rows' log probabilities, as for `Blend.scores`.
         shares: [tasks, rows], without the plain model's row where there is one.
         strengths: [tasks, 1]
         evidence: as `shares`, nats.
@@ -108,7 +112,6 @@ def blended(
     Returns:
         [tasks, vocab] float32, log probabilities; NaN for tasks with NaN on any row.
     """
-    logs = torch.log_softmax(logits.float(), dim=-1)
     if rule in COMPOSING:
         if rule in BALANCING and evidence is not None:
             shares = torch.softmax(shares.log() - evidence / EVIDENCE_SCALE, dim=-1)
@@ -121,19 +124,18 @@ def blended(
     return found.masked_fill(logs.isnan().any(-1).any(-1, keepdim=True), torch.nan)
 
 
-def evidence_of(logits: Tensor, tokens: Tensor) -> Tensor:
+def evidence_of(logs: Tensor, tokens: Tensor) -> Tensor:
     """Return how much one token of each task says of each row but the plain one.
 
     Args:
-        logits: [tasks, rows, vocab], the plain model's last.
+        logs: [tasks, rows, vocab], log probabilities, the plain model's last.
         tokens: [tasks], what was drawn.
 
     Returns:
-        [tasks, rows - 1], nats.
+        [tasks, rows - 1], nats; 0 for what all rows rule out, as where a grammar ends a text.
     """
-    place = tokens[:, None, None].expand(-1, logits.shape[1], 1)
-    logs = logits.gather(-1, place)[..., 0].float() - logits.float().logsumexp(-1)
-    return (logs[:, :-1] - logs[:, -1:]).clamp(-MAX_GAIN, MAX_GAIN)
+    own = logs.gather(-1, tokens[:, None, None].expand(-1, logs.shape[1], 1))[..., 0]
+    return (own[:, :-1] - own[:, -1:]).nan_to_num(nan=0.0).clamp(-MAX_GAIN, MAX_GAIN)
 
 
 def _of_two(rule: BlendRule, a: Tensor, b: Tensor, shares: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +19,11 @@ from persona_judge_llm.rules import (
     evidence_of,
 )
 
+_PIECE = 1 << 22
+"""Numbers of logits that are blended at a time, at most, so that they stay in a CPU's caches."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Group:
     """Tasks of one rule and as many rows each."""
 
@@ -29,6 +33,7 @@ class _Group:
     laws: Tensor  # [tasks] where the blend goes
     shares: Tensor  # [tasks, rows but the plain one]
     strengths: Tensor  # [tasks, 1]
+    logs: Tensor | None = None  # [tasks, rows, vocab] until what was drawn from them is noted
 
 
 class Blending:
@@ -38,10 +43,11 @@ class Blending:
 
     Args:
         tasks: in the order of their rows.
-        device: where the logits are.
+        vocab_size: width of the logits.
+        device: where they are.
     """
 
-    def __init__(self, tasks: Sequence[DecodeTask], device: torch.device) -> None:
+    def __init__(self, tasks: Sequence[DecodeTask], vocab_size: int, device: torch.device) -> None:
         self.first_law: list[int] = []
         """[tasks] Each task's first law."""
         self.law_task: list[int] = []
@@ -58,17 +64,26 @@ class Blending:
                 found[task.blend.rule, rows].append((place, row, task.blend))
             row += rows
         self._law_row = torch.tensor(law_row, dtype=torch.long, device=device)
-        self._groups = [
+        self._groups: list[_Group] = []
+        for (rule, rows), held in found.items():
+            size = max(1, _PIECE // (rows * vocab_size))
+            for start in range(0, len(held), size):
+                self._add(rule, rows, held[start : start + size])
+
+    def _add(self, rule: BlendRule, rows: int, held: Sequence[tuple[int, int, Blend]]) -> None:
+        device = self._law_row.device
+        # Not the process's default, which changes while models are loaded.
+        float32: dict[str, Any] = {"dtype": torch.float32, "device": device}
+        self._groups.append(
             _Group(
                 rule=rule,
                 places=torch.tensor([place for place, _, _ in held], device=device),
                 rows=torch.tensor([[*range(r, r + rows)] for _, r, _ in held], device=device),
                 laws=torch.tensor([self.first_law[place] for place, _, _ in held], device=device),
-                shares=torch.tensor([blend.shares for *_, blend in held], device=device),
-                strengths=torch.tensor([[blend.strength] for *_, blend in held], device=device),
+                shares=torch.tensor([blend.shares for *_, blend in held], **float32),
+                strengths=torch.tensor([[blend.strength] for *_, blend in held], **float32),
             )
-            for (rule, rows), held in found.items()
-        ]
+        )
 
     def laws_of(self, places: Sequence[int]) -> list[int]:
         """Return the laws of some tasks."""
@@ -90,22 +105,24 @@ class Blending:
         found = logits[self._law_row].float()
         for group in self._groups:
             own = evidence[group.places, : group.shares.shape[1]]
-            scores = blended(group.rule, logits[group.rows], group.shares, group.strengths, own)
+            logs = torch.log_softmax(logits[group.rows].float(), dim=-1)
+            scores = blended(group.rule, logs, group.shares, group.strengths, own)
+            group.logs = logs if group.rule in BALANCING else None
             found.index_copy_(0, group.laws, scores)
         return found
 
-    def noted(self, evidence: Tensor, logits: Tensor, tokens: Tensor, alive: Tensor) -> Tensor:
-        """Return the evidence with that of one more token.
+    def noted(self, evidence: Tensor, tokens: Tensor, alive: Tensor) -> Tensor:
+        """Return the evidence with that of one more token, drawn from the laws made last.
 
         Args:
             evidence: [tasks, MAX_ROWS]
-            logits: [rows, vocab], as the laws were made of.
             tokens: [tasks], drawn.
             alive: [tasks], those that did draw.
         """
         for group in self._groups:
-            if group.rule in BALANCING:
-                says = evidence_of(logits[group.rows], tokens[group.places])
+            if group.logs is not None:
+                says = evidence_of(group.logs, tokens[group.places])
+                group.logs = None
                 says = torch.nn.functional.pad(says, (0, MAX_ROWS - says.shape[1]))
                 held = evidence[group.places]
                 more = torch.where(alive[group.places, None], EVIDENCE_KEPT * held + says, held)

@@ -78,7 +78,7 @@ class Seats:
                 for t in tasks
             ]
         )
-        self._evidence = torch.zeros(len(tasks), MAX_ROWS, device=self._device)
+        self._evidence = torch.zeros(len(tasks), MAX_ROWS, dtype=torch.float32, device=self._device)
         self._seat_rows()
         self._tops: list[tuple[list[list[int]], list[list[float]]]] = []
         self._params = self._row_params()
@@ -160,7 +160,7 @@ class Seats:
         bonus = windows.drafted == windows.length
         windows.advance(bonus | ~drawn.accepted, alive)
         self.last = torch.where(alive, token, self.last)
-        self._evidence = self._blending.noted(self._evidence, logits, self.last, alive)
+        self._evidence = self._blending.noted(self._evidence, self.last, alive)
         if self._seen is not None:
             laws = torch.arange(len(self._law_task), device=self._device)
             self._seen[laws, self.last[self._law_task]] = True
@@ -253,7 +253,7 @@ class Seats:
     def _seat_rows(self) -> None:
         self.row_task: list[int] = []
         self._first_row: list[int] = []
-        self._blending = Blending(self.tasks, self._device)
+        self._blending = Blending(self.tasks, self._vocab_size, self._device)
         for place, task in enumerate(self.tasks):
             self._first_row.append(len(self.row_task))
             self.row_task += [place] * len(task.prompts)

@@ -468,6 +468,24 @@ MUTANTS = {
         "        self._evidence = self._evidence[: len(kept)]\n",
         (PROPOSALS, "-k", "blend"),
     ),
+    "evidence of who comes later is lost": Mutant(
+        CORE + "decoding/seats.py",
+        "torch.cat([self._evidence, other._evidence])",
+        "torch.cat([self._evidence, torch.zeros_like(other._evidence)])",
+        (RULES, "-k", "many_rules"),
+    ),
+    "evidence stays where a task left, in a mixed batch": Mutant(
+        CORE + "decoding/seats.py",
+        "        self._evidence = self._evidence[kept]\n",
+        "        self._evidence = self._evidence[: len(kept)]\n",
+        (RULES, "-k", "many_rules"),
+    ),
+    "a rule is taken for another": Mutant(
+        CORE + "planning.py",
+        'Blend(cast("BlendRule", rule), shares',
+        'Blend(cast("BlendRule", rule.replace("balance", "compose")), shares',
+        (RULES, "-k", "asked_for"),
+    ),
     "evidence is never lost": Mutant(
         CORE + "decoding/blending.py",
         "EVIDENCE_KEPT * held",

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_judge_llm.decoding import blending
 from persona_judge_llm.decoding.dual import DualDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import InvalidParameterError, NumericalError
@@ -45,7 +46,7 @@ def expected(rule, probs, share, strength=1.0, evidence=(0, 0)):
 
 
 def blend(rule, share=0.5, strength=1.0):
-    return Blend(rule, (share, 1 - share), strength, plain=rule in COMPOSING)
+    return Blend(rule, (share, 1 - share), strength)
 
 
 @pytest.mark.parametrize("rule", BLEND_RULES)
@@ -96,7 +97,10 @@ def test_nan_on_either_side_is_not_hidden(rule, place):
 def test_one_token_is_evidence_of_ten_nats_at_most_whatever_a_side_rules_out():
     inf = float("inf")
     logits = torch.tensor([[0.0, -inf, 0.0], [30.0, 1.0, 0.0], [0.0, 0.0, -40.0]])
-    gains = evidence_of(logits.expand(3, 3, 3), torch.arange(3)).tolist()
+    logs = logits.log_softmax(-1)
+    gains = evidence_of(logs.expand(3, 3, 3), torch.arange(3)).tolist()
+    ruled_out = logs.masked_fill(torch.tensor([False, True, False]), -inf)
+    assert evidence_of(ruled_out[None], torch.tensor([1])).tolist() == [[0, 0]]
     assert gains[0] == pytest.approx([0.0, np.log(2)], abs=1e-6)
     assert gains[1] == [-10, -10]
     assert gains[2] == [10, pytest.approx(10)]
@@ -178,12 +182,14 @@ def blended(rule, seed, *, more=(), strength=1.0, penalty=1.0):
         seed=seed,
         num_draft_tokens=2,
         turns=(1, 1),
-        blend=Blend(rule, (1 / rows,) * rows, strength, plain=rule in COMPOSING),
+        blend=Blend(rule, (1 / rows,) * rows, strength),
     )
 
 
-def test_many_rules_sizes_and_strengths_in_one_batch_are_each_as_alone():
+@pytest.mark.parametrize("piece", [1, 1 << 22])
+def test_many_rules_sizes_and_strengths_in_one_batch_are_each_as_alone(piece, monkeypatch):
     """Also when some leave and others come: evidence, penalties and shares stay with their task."""
+    monkeypatch.setattr(blending, "_PIECE", piece)
     model = HistoryModel(seed=7)
     tasks = [
         blended("balance", 3),
@@ -191,9 +197,9 @@ def test_many_rules_sizes_and_strengths_in_one_batch_are_each_as_alone():
         replace(blended("mixture", 5), blend=None),
         blended("balance", 6, strength=2.5, penalty=1.3),
         blended("balance_each", 7, more=((3, 0), (0,)), strength=0.5),
-        blended("compose", 8),
+        blended("balance_each", 8, more=((3, 3),)),
         blended("overlap", 9, penalty=2.0),
-        blended("veto", 10),
+        blended("balance", 10),
     ]
     alone = []
     for task in tasks:
@@ -201,16 +207,17 @@ def test_many_rules_sizes_and_strengths_in_one_batch_are_each_as_alone():
         while len(tokens) < 9:
             tokens += [token for _, found in decoding.step() for token in found]
         alone.append(tokens)
+    lengths = (9, 8, 3, 4, 9, 8, 6, 9)  # so that others move into the gaps
     together, found = DualDecoding(model, tasks[:5]), {n: [] for n in range(8)}
     for step in range(40):
         if step in (2, 3, 4):
             together.join(tasks[step + 3])
         for index, tokens in together.step():
             found[index] += tokens
-            if len(found[index]) >= 9 - index % 3:
+            if len(found[index]) >= lengths[index]:
                 together.finish(index)
     for index, tokens in found.items():
-        assert len(tokens) == 9 - index % 3
+        assert len(tokens) == lengths[index]
         for token, other in zip(tokens, alone[index], strict=False):
             assert token.token_id == other.token_id
             assert token.judge_prob == pytest.approx(other.judge_prob, abs=1e-5)
@@ -232,6 +239,39 @@ def test_a_penalty_on_repeating_counts_what_any_row_was_asked():
 def engine():
     with tiny_engine() as engine:
         yield engine
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("rule", BLEND_RULES)
+def test_the_process_dtype_does_not_matter(rule, default):
+    """It changes for everybody while transformers loads a model in some thread."""
+    model, task = HistoryModel(seed=7), blended(rule, 3)
+
+    def tokens():
+        decoding, found = DualDecoding(model, [blended("mixture", 4)]), []
+        found += decoding.step()
+        decoding.join(task)
+        for _ in range(4):
+            found += decoding.step()
+        return found
+
+    wanted = tokens()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        found = tokens()
+    finally:
+        torch.set_default_dtype(before)
+    for (index, own), (other, expected_) in zip(found, wanted, strict=True):
+        assert index == other
+        assert [t.token_id for t in own] == [t.token_id for t in expected_]
+        assert own[0].judge_prob == pytest.approx(expected_[0].judge_prob, abs=1e-5)
+
+
+@pytest.mark.parametrize("rule", BLEND_RULES)
+def test_the_rule_that_is_asked_for_is_the_one_that_blends(engine, rule):
+    blend = engine.plan("Hi", preferences=PREFERENCES, rule=rule).task().blend
+    assert (blend.rule, blend.plain) == (rule, rule in COMPOSING)
 
 
 @pytest.mark.parametrize("rule", BLEND_RULES)

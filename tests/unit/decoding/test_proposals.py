@@ -157,7 +157,7 @@ def test_guesses_leave_what_rules_blend_as_it_is(model, rule, hits):
     blended = dataclasses.replace(
         task((0, 2, 1), (1, 3)),
         prompt_plain=plain,
-        blend=Blend(rule, (0.3, 0.7), plain=plain is not None),
+        blend=Blend(rule, (0.3, 0.7)),
     )
     [without] = decoded(DualDecoding(model, [blended]), 1)
     short = dataclasses.replace(task((1, 1), (2,), seed=4), blend=None)
