@@ -159,8 +159,8 @@ def written(folder: Path, rows: Sequence[Row]) -> None:
         "(temperature 0.7, top-k 20, top-p 0.9). In brackets 95 % bootstrap intervals; *beside "
         "direct* is paired by question. *Time a token* is for one user, over direct prompting's. "
         "*On topic* and *well formed* are proxies, see `training/README.md`. The scale of "
-        "`balance` (8 nats, of 2, 4, 8 and 16) was chosen on other questions of the same hard pairs, "
-        "see `docs/rules.md`.",
+        "`balance` (8 nats, of 2, 4, 8 and 16) was chosen on other questions of the same hard "
+        "pairs, see `docs/rules.md`.",
         "",
         verdict(rows),
         *lines(rows),
