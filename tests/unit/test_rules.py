@@ -223,6 +223,45 @@ def test_many_rules_sizes_and_strengths_in_one_batch_are_each_as_alone(piece, mo
             assert token.judge_prob == pytest.approx(other.judge_prob, abs=1e-5)
 
 
+class Only:
+    """A grammar that allows the tokens 0 and 2, whatever came before."""
+
+    least_tokens = 1
+
+    def follow(self, _):
+        return self
+
+    def allowed(self):
+        return bytes([0b0101])
+
+    def forced(self):
+        return []
+
+    def commit(self, token):
+        return token
+
+
+@pytest.mark.parametrize("rule", BLEND_RULES)
+def test_a_rule_blends_what_a_grammar_allows(rule):
+    """The mask first: the same as if the model had never heard of the other tokens."""
+    model = HistoryModel(seed=7)
+    params = SamplingParams(max_new_tokens=5, top_logprobs=4).resolved(SamplingParams())
+    task = replace(blended(rule, 3), constraint=Only(), params=params)
+    decoding, text, evidence = DualDecoding(model, [task]), [], np.zeros(2)
+    while len(text) < 5:
+        for token in (token for _, found in decoding.step() for token in found):
+            logits = torch.stack([model.logits([*p, *text]) for p in task.prompts])[:, [0, 2]]
+            probs = torch.softmax(logits.double(), -1).numpy()
+            wanted = expected(rule, probs, 0.5, evidence=evidence)
+            assert dict(token.top_probs) == {
+                t: pytest.approx(p, abs=1e-5) for t, p in zip((0, 2), wanted, strict=True) if p > 0
+            }
+            text.append(token.token_id)
+            if rule in BALANCING:
+                says = np.log(probs[:, [0, 2].index(token.token_id)])
+                evidence = 0.5 ** (1 / 64) * evidence + says[:2] - says[2]
+
+
 def test_a_penalty_on_repeating_counts_what_any_row_was_asked():
     """So that neither side's words are dearer than the other's."""
     model = HistoryModel(7, seed=7)
