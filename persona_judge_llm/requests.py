@@ -14,21 +14,10 @@ from persona_judge_llm.preferences import (
     check_text,
     check_user_id,
 )
-from persona_judge_llm.rules import MAX_STRENGTH
+from persona_judge_llm.rules import MAX_STRENGTH, BlendRule
 from persona_judge_llm.sampling import SamplingParams
 
-Rule = Literal[
-    "alternate",
-    "fixed",
-    "overlap",
-    "geometric",
-    "mixture",
-    "veto",
-    "compose",
-    "compose_each",
-    "balance",
-    "balance_each",
-]
+Rule: TypeAlias = Literal["alternate", "fixed", BlendRule]
 Placement = Literal["system", "last"]
 Messages: TypeAlias = Sequence[Mapping[str, Any]]
 Prompt: TypeAlias = "str | Messages"

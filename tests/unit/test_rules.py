@@ -1,6 +1,7 @@
 """Rules that blend: their closed forms, sides that share nothing, and the rules in a decoder."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from persona_judge_llm.decoding.dual import DualDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.errors import InvalidParameterError, NumericalError
 from persona_judge_llm.preferences import Preference
-from persona_judge_llm.requests import Request
+from persona_judge_llm.requests import Request, Rule
 from persona_judge_llm.rules import BALANCING, BLEND_RULES, COMPOSING, Blend, evidence_of
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_engine
@@ -423,6 +424,14 @@ def test_the_strength_is_part_of_the_fingerprint(engine):
 def test_a_strength_that_cannot_be_used_is_refused(strength):
     with pytest.raises(InvalidParameterError, match="strength"):
         Request("Hi", strength=strength)
+
+
+def test_the_command_line_offers_every_rule():
+    """It lists them itself, so that its help needs no torch."""
+    from persona_judge_llm.cli import options
+
+    offered = get_args(get_args(options.Rule)[0])[0]
+    assert get_args(offered) == get_args(Rule)
 
 
 def test_the_loop_as_printed_knows_no_blend():
