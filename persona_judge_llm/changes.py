@@ -31,6 +31,9 @@ KEPT_SNAPSHOTS = 2 * UNDO_STEPS
 """Each undo makes a version too, and moves on what is kept."""
 
 
+_CHANGEABLE = frozenset(f.name for f in dataclasses.fields(Preference)) - {"id"}
+
+
 @dataclass(frozen=True, slots=True)
 class ProfileEvent:
     """One write to a profile; holds no text."""
@@ -147,12 +150,11 @@ def check_profile(value: object) -> None:
 
 def check_fields(fields: Mapping[str, Any]) -> None:
     """Refuse, before a store is asked, fields that no preference could have."""
-    allowed = {f.name for f in dataclasses.fields(Preference)} - {"id"}
     for name in fields:
-        if name not in allowed:
-            raise InvalidPreferenceError("change", name, f"one of {sorted(allowed)}")
+        if name not in _CHANGEABLE:
+            raise InvalidPreferenceError("change", name, f"one of {sorted(_CHANGEABLE)}")
     # Fields are checked one by one, so any preference shows whether they can be used.
-    dataclasses.replace(Preference("any"), **fields)
+    Preference(**{"text": "any", **fields})
 
 
 def check_ids(value: object) -> list[str]:

@@ -17,6 +17,8 @@ PreferenceSource = Literal["user", "import", "inferred"]
 _KINDS = frozenset(get_args(PreferenceKind))
 _SOURCES = frozenset(get_args(PreferenceSource))
 
+_MOST = sys.float_info.max
+
 NO_NAMES: frozenset[str] = frozenset()
 
 MAX_TEXT_LENGTH = 2_000
@@ -26,6 +28,15 @@ MAX_ACTIVE_PREFERENCES = 64
 
 def check_text(name: str, value: object, max_length: int) -> str:
     """Return `value` if it is 1 to `max_length` characters of valid Unicode without NUL."""
+    if (  # what nearly all texts are: every field of every preference that is read comes by here
+        type(value) is str
+        and value.isascii()
+        and len(value) <= max_length
+        and "\0" not in value
+        and not value.isspace()
+        and value
+    ):
+        return value
     if not isinstance(value, str):  # what it holds may be a user's id all the same
         raise InvalidPreferenceError(name, type(value).__name__, "a string")
     if not value.strip():
@@ -55,16 +66,11 @@ def _check_moment(name: str, value: object) -> None:
         raise InvalidPreferenceError(name, value, "within the years 1 to 9999 in UTC") from None
 
 
-def _check_flag(name: str, value: object) -> None:
-    if value is not True and value is not False:
-        raise InvalidPreferenceError(name, value, "True or False")
-
-
 def _weight(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidPreferenceError("weight", value, "a number")
     # Compared, not asked for being finite: a whole number too large for a float would overflow.
-    if not 0 < value <= sys.float_info.max:
+    if not 0 < value <= _MOST:
         raise InvalidPreferenceError("weight", value, "finite and above 0")
     return float(value)  # as every store keeps it
 
@@ -118,20 +124,19 @@ class Preference:
     def __post_init__(self) -> None:
         """Refuse what no store or prompt could carry."""
         check_text("preference text", self.text, MAX_TEXT_LENGTH)
-        object.__setattr__(self, "weight", _weight(self.weight))
+        weight = self.weight
+        if type(weight) is not float or not 0.0 < weight <= _MOST:
+            object.__setattr__(self, "weight", _weight(weight))
         if not isinstance(self.kind, str) or self.kind not in _KINDS:
             raise InvalidPreferenceError("kind", self.kind, "'prefer' or 'must'")
         if not isinstance(self.source, str) or self.source not in _SOURCES:
             raise InvalidPreferenceError("source", self.source, "'user', 'import' or 'inferred'")
-        # Written out, as every read of a profile comes through here.
-        _check_flag("active", self.active)
-        _check_flag("confirmed", self.confirmed)
-        if self.dimension is not None:
-            check_text("dimension", self.dimension, MAX_USER_ID_LENGTH)
-        if self.scope is not None:
-            check_text("scope", self.scope, MAX_USER_ID_LENGTH)
-        if self.id is not None:
-            check_text("id", self.id, MAX_USER_ID_LENGTH)
+        for name, flag in (("active", self.active), ("confirmed", self.confirmed)):
+            if flag is not True and flag is not False:
+                raise InvalidPreferenceError(name, flag, "True or False")
+        for name, label in (("dimension", self.dimension), ("scope", self.scope), ("id", self.id)):
+            if label is not None:
+                check_text(name, label, MAX_USER_ID_LENGTH)
         if self.opposes is not NO_NAMES:
             object.__setattr__(self, "opposes", _names(self.opposes))
         if self.expires_at is not None:

@@ -6,15 +6,17 @@ from datetime import datetime, timezone
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Column, Connection, select, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
 
 from persona_judge_llm import changes
 from persona_judge_llm.changes import Action
 from persona_judge_llm.errors import ProfileImportError
 from persona_judge_llm.preferences import Profile
-from persona_judge_profiles import rows, writes
+from persona_judge_profiles import listing, rows, writes
+from persona_judge_profiles.statements import writer
 from persona_judge_profiles.writes import OvertakenError
 
 T = TypeVar("T")
@@ -87,31 +89,19 @@ def put(
         OvertakenError: another writer made one of the users meanwhile; nothing was written.
     """
     wanted = {p.user_id: changes.put(p, action) for p in profiles}
-    found = _locked(connection, tenant, sorted(wanted))
-    # In this order too: two that send the same new users wait for each other's.
-    fresh = [wanted[user].profile for user in sorted(wanted) if user not in found]
+    # In their order, as two that lock in different orders, or send the same new users in
+    # different ones, would wait for each other.
+    users = sorted(wanted)
+    found = listing.read_locked(connection, tenant, users)
+    fresh = [wanted[user].profile for user in users if user not in found]
     written = [profile.user_id for profile in fresh]
     if fresh:
         _insert(connection, tenant, fresh, action, actor)
-    for user, key in found.items():
-        stored = rows.read(connection, tenant, user)
-        if stored is None:
-            raise OvertakenError
+    for user, stored in found.items():
         if not changes.same(stored.profile, wanted[user].profile):
-            writes.store(connection, tenant, key, stored, wanted[user], actor)
+            writes.store(connection, tenant, stored, wanted[user], actor)
             written.append(user)
     return written
-
-
-def _locked(connection: Connection, tenant: str, users: list[str]) -> dict[str, int]:
-    # In the order of the ids, as two imports that lock in different orders would wait for ever.
-    statement = (
-        select(rows.profiles.c.user_id, rows.profiles.c.id)
-        .where(rows.profiles.c.tenant == tenant, rows.profiles.c.user_id.in_(users))
-        .order_by(rows.profiles.c.user_id)
-        .with_for_update()
-    )
-    return {row.user_id: row.id for row in connection.execute(statement)}
 
 
 def _insert(
@@ -122,8 +112,8 @@ def _insert(
     actor: str | None,
 ) -> None:
     """Insert new profiles as lines of plain values: naming and converting each costs the most."""
-    moment = _writer(connection, rows.profiles.c.updated_at)
-    json_text = _writer(connection, rows.preferences.c.opposes)
+    moment = _writer(connection, rows.profiles.c.updated_at.type)
+    json_text = _writer(connection, rows.preferences.c.opposes.type)
     now = moment(datetime.now(timezone.utc))
     made: tuple[list[_Line], ...] = ([], [], [])
     for key, profile in zip(_new_keys(connection, len(fresh)), fresh, strict=True):
@@ -149,9 +139,8 @@ def _insert(
         raise
 
 
-def _writer(connection: Connection, column: Column[Any]) -> Callable[[Any], Any]:
-    dialect = connection.dialect
-    return column.type.dialect_impl(dialect).bind_processor(dialect) or (lambda value: value)
+def _writer(connection: Connection, kind: TypeEngine[Any]) -> Callable[[Any], Any]:
+    return writer(kind, connection.dialect) or (lambda value: value)
 
 
 def _new_keys(connection: Connection, count: int) -> list[int]:

@@ -10,13 +10,14 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, StaticPool
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from persona_judge_llm.forking import renew_after_fork
 from persona_judge_profiles import urls
+from persona_judge_profiles.statements import say
 from persona_judge_profiles.waiting import Turns, pause
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Connections:
         # comes after it, as with a second `asyncio.run`, needs one of its own.
         self._another = another if self.on_loop and not only_one else None
         self._by_loop: dict[asyncio.AbstractEventLoop, Engine] = {}
+        self._levels: dict[tuple[Engine, str], Engine] = {}
         self._only_one = only_one
         self._parents: list[object] = []
         renew_after_fork(self)
@@ -64,8 +66,8 @@ class Connections:
     def reading(self) -> Iterator[Connection]:
         """Open a connection on which each statement stands alone."""
         engine = self._here()
-        if not self._owned:  # a copy that shares the pool and carries the option
-            engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        if not self._owned:
+            engine = self._at(engine, "AUTOCOMMIT")
         with self._guard, engine.connect() as connection:
             yield connection
 
@@ -73,15 +75,14 @@ class Connections:
     def writing(self) -> Iterator[Connection]:
         """Open a connection in a transaction: committed at the end, rolled back on an error."""
         if not self.is_sqlite:
-            engine = self._here().execution_options(isolation_level="READ COMMITTED")
-            with engine.begin() as connection:
+            with self._at(self._here(), "READ COMMITTED").begin() as connection:
                 yield connection
             return
         with self.reading() as connection:
             connection.begin()
             if _in_transaction(connection):
                 # A "begin" hook of the caller's engine has begun one, maybe without the lock.
-                connection.exec_driver_sql("ROLLBACK")
+                say(connection, "ROLLBACK")
             self._take_lock(connection)
             try:
                 yield connection
@@ -89,9 +90,9 @@ class Connections:
                 # SQLAlchemy closes the connection of a cancelled task, and SQLite rolls back by
                 # itself when the disk is full.
                 if not connection.invalidated and _in_transaction(connection):
-                    connection.exec_driver_sql("ROLLBACK")
+                    say(connection, "ROLLBACK")
                 raise
-            connection.exec_driver_sql("COMMIT")
+            say(connection, "COMMIT")
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` reads; once more where the connection turned out to be dead."""
@@ -136,7 +137,7 @@ class Connections:
             return
         # SQLite's own waiting starves whoever has waited longest: they ask the least often.
         deadline = time.monotonic() + urls.BUSY_SECONDS
-        connection.exec_driver_sql("PRAGMA busy_timeout=0").close()
+        say(connection, "PRAGMA busy_timeout=0")
         try:
             while True:
                 try:
@@ -149,7 +150,14 @@ class Connections:
                 pause(random.uniform(*_ASK_AGAIN), on_loop=self.on_loop)  # noqa: S311
         finally:
             milliseconds = int(urls.BUSY_SECONDS * 1000)
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}").close()
+            say(connection, f"PRAGMA busy_timeout={milliseconds}")
+
+    def _at(self, engine: Engine, level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
+        """Return a copy of the engine that shares its pool and carries the isolation level."""
+        found = self._levels.get((engine, level))
+        if found is None:
+            found = self._levels[engine, level] = engine.execution_options(isolation_level=level)
+        return found
 
     def _here(self) -> Engine:
         if self._another is None:
@@ -159,6 +167,7 @@ class Connections:
         if engine is None:
             ended = [loop for loop in list(self._by_loop) if loop.is_closed()]
             used = [self._by_loop.pop(loop) for loop in ended]
+            self._levels = {}  # of engines that are dropped here, too
             engine = used[0] if used else self._another() if self._by_loop else self._engine
             pools = [each.pool for each in used]
             # At once, before another task of this loop comes here while the old ones are closed.
@@ -171,7 +180,7 @@ class Connections:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    say(connection, "BEGIN IMMEDIATE")
 
 
 def _in_transaction(connection: Connection) -> bool:

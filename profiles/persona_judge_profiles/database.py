@@ -1,12 +1,12 @@
 """`Database`: connections with errors translated and the tables known to be there."""
 
-import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persona_judge_llm.errors import InvalidParameterError, ProfileStoreUnavailableError
@@ -45,40 +45,36 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` reads on a connection on which each statement stands alone."""
-        with self._translated():
-            self._make_sure_of_tables()
-            return self._connections.read(work)
+        return self._translating(lambda: self._with_tables().read(work))
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` does in a transaction that other writers wait for."""
-        with self._translated():
-            self._make_sure_of_tables()
-            return self._connections.write(work)
+        return self._translating(lambda: self._with_tables().write(work))
 
     def upgrade(self) -> None:
         """Run the missing migrations; others who start at the same time wait."""
-        with self._translated():
-            self._connections.write(schema.upgrade)
+        self._translating(lambda: self._connections.write(schema.upgrade))
         self._checked = True
 
     def stamp(self) -> None:
         """Say that the tables are those of this version, without looking at them."""
-        with self._translated():
-            self._connections.write(schema.stamp)
+        self._translating(lambda: self._connections.write(schema.stamp))
         self._checked = True
 
     def check(self) -> None:
         """Raise unless the database answers and its tables are those of this version."""
-        with self._translated():
-            self._connections.read(lambda c: schema.check_columns(c, self.name))
+        self._translating(
+            lambda: self._connections.read(lambda c: schema.check_columns(c, self.name))
+        )
 
     def forget_log(self) -> None:
         """Empty the write-ahead log of a SQLite file of our own, which still holds old pages."""
         if not (self._owned and self._connections.is_sqlite):
             return
-        with self._translated(), self._connections.reading() as connection:
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
-        if busy:
+        checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+        if self._translating(
+            lambda: self._connections.read(lambda c: c.exec_driver_sql(checkpoint).scalar())
+        ):
             _log.warning(
                 "%s is being read: what was erased stays in its write-ahead log until the next "
                 "checkpoint",
@@ -91,9 +87,12 @@ class Database:
         if self._owned:
             self._connections.close()
 
-    def _make_sure_of_tables(self) -> None:
-        if self._checked:
-            return
+    def _with_tables(self) -> Connections:
+        if not self._checked:
+            self._look_at_tables()
+        return self._connections
+
+    def _look_at_tables(self) -> None:
         with self._lock:
             if self._checked:
                 return
@@ -105,12 +104,13 @@ class Database:
                 self._connections.read(lambda connection: schema.check(connection, self.name))
             self._checked = True
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translating(self, call: Callable[[], T]) -> T:
         if self._closed:
             raise ProfileStoreUnavailableError(f"the profile store {self.name} is closed")
-        with translated(self.name):
-            yield
+        try:
+            return call()
+        except SQLAlchemyError as error:
+            raise translated(error, self.name) from error
 
 
 def _lent(given: object, *, on_loop: bool) -> Engine:

@@ -1,8 +1,5 @@
 """SQLAlchemy's errors as ours; no message or cause of them shows a user id or a text."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from persona_judge_llm.errors import ProfileStoreSchemaError, ProfileStoreUnavailableError
@@ -11,27 +8,22 @@ _SQLITE_SCHEMA = ("no such table", "no such column", "has no column named")
 _SQLSTATE_SCHEMA = ("42P01", "42703", "3F000")  # undefined table, column, schema
 
 
-@contextmanager
-def translated(where: str) -> Iterator[None]:
-    """Raise SQLAlchemy's errors as errors of the profile store.
+def translated(error: SQLAlchemyError, where: str) -> Exception:
+    """Return the error as one of the profile store.
 
     Args:
+        error: what SQLAlchemy raised.
         where: the database, as it may be shown.
     """
-    try:
-        yield
-    except SQLAlchemyError as error:
-        if isinstance(error, StatementError):
-            # An engine of the caller's may show parameters; ours are a person's words.
-            error.hide_parameters = True
-        if is_schema_error(error):
-            raise schema_error(where, "lacks the tables of this version") from error
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        # The first line only: PostgreSQL's second one quotes the row.
-        first_line = next(iter(str(reason).splitlines()), type(error).__name__)
-        raise ProfileStoreUnavailableError(
-            f"the profile store {where} did not answer: {first_line}"
-        ) from error
+    if isinstance(error, StatementError):
+        # An engine of the caller's may show parameters; ours are a person's words.
+        error.hide_parameters = True
+    if is_schema_error(error):
+        return schema_error(where, "lacks the tables of this version")
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    # The first line only: PostgreSQL's second one quotes the row.
+    first_line = next(iter(str(reason).splitlines()), type(error).__name__)
+    return ProfileStoreUnavailableError(f"the profile store {where} did not answer: {first_line}")
 
 
 def schema_error(where: str, fault: str) -> ProfileStoreSchemaError:

@@ -1,5 +1,7 @@
 """What was done to a profile: reading and writing its events, and the way back."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import Connection, bindparam, insert, null, select, update
 
 from persona_judge_llm import changes
@@ -7,32 +9,30 @@ from persona_judge_llm.changes import Change, ProfileEvent
 from persona_judge_llm.preferences import Profile
 from persona_judge_llm.profile_lines import profile_from, profile_values
 from persona_judge_profiles.rows import OWNER, events, profiles
+from persona_judge_profiles.statements import Call, Statement
 
-_EVENT = [
-    events.c[name] for name in ("version", "action", "preference_id", "at", "actor", "undoes")
-]
+_NAMES = ("version", "action", "preference_id", "at", "actor", "undoes")
+_EVENT = [events.c[name] for name in _NAMES]
 
-_INSERT = insert(events)
-_FORGET = (
+_INSERT = Statement(insert(events), (*_NAMES, "profile_id", "before"))
+_FORGET = Statement(
     update(events)
     .where(events.c.profile_id == bindparam("key"), events.c.version == bindparam("too_old"))
     .values(before=null())
 )
 
 
-def add_event(
-    connection: Connection, key: int, made: Change, found: Profile | None, actor: str | None
-) -> None:
-    """Record a write, and forget the snapshot that is too old to return to."""
+def noted(key: int, made: Change, found: Profile | None, actor: str | None) -> Iterator[Call]:
+    """Yield what records a write, and forgets the snapshot that is too old to return to."""
     event = changes.event(made, made.profile.version, actor)
-    row = {column.name: getattr(event, column.name) for column in _EVENT}
+    row = {name: getattr(event, name) for name in _NAMES}
     # An undo is never undone, and what was before the first write is nothing.
     keep = found is not None and made.action != "undo"
     before = profile_values(found) if keep and found is not None else None
-    connection.execute(_INSERT, {**row, "profile_id": key, "before": before})
+    yield Call(_INSERT, {**row, "profile_id": key, "before": before})
     too_old = event.version - changes.KEPT_SNAPSHOTS
     if too_old > 0:
-        connection.execute(_FORGET, {"key": key, "too_old": too_old})
+        yield Call(_FORGET, {"key": key, "too_old": too_old})
 
 
 def read_events(connection: Connection, tenant: str, user_id: str) -> list[ProfileEvent] | None:

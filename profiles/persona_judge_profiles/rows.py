@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from persona_judge_llm.preferences import NO_NAMES, Preference, Profile
+from persona_judge_profiles.statements import Call, Statement, run
 from persona_judge_profiles.tables import EventRow, FeedbackRow, PreferenceRow, ProfileRow
 
 # The tables, not the mapped classes: one Core statement costs a fifth of an ORM session.
@@ -30,36 +31,36 @@ feedback = cast("Table", FeedbackRow.__table__)
 
 OWNER = (profiles.c.tenant == bindparam("tenant"), profiles.c.user_id == bindparam("user"))
 _NAMES = tuple(f.name for f in dataclasses.fields(Preference))
+_STAMP = (profiles.c.incarnation, profiles.c.version)
 # JSON is read as text: most of it is empty, and a type of our own costs more than the query does.
-_SETTINGS = type_coerce(profiles.c.settings, Text).label("settings")
-_FIELDS = tuple(
+HEAD = (profiles.c.id, *_STAMP, type_coerce(profiles.c.settings, Text).label("settings"))
+"""What `stamped` wants to be found of the profile, before `FIELDS`."""
+FIELDS = tuple(
     type_coerce(preferences.c.opposes, Text).label(name)
     if name == "opposes"
-    else preferences.c[name]
+    else preferences.c[name].label("preference_id" if name == "id" else name)
     for name in _NAMES  # in their order, for `_preferences`
 )
-_STAMP = (profiles.c.incarnation, profiles.c.version)
-_GET = (
-    select(*_STAMP, _SETTINGS, *_FIELDS)
+_GET = Statement(
+    select(*HEAD, *FIELDS)
     .select_from(profiles.outerjoin(preferences))
     .where(*OWNER)
     .order_by(preferences.c.position)
 )
-_GET_STAMP = select(*_STAMP).where(*OWNER)
-# Read for writing in two steps: in one join, PostgreSQL would wait for the profile's row and then
-# pair its new version with the preferences from before the wait.
-_LOCK = select(profiles.c.id).where(*OWNER).with_for_update()
+_GET_STAMP = Statement(select(*_STAMP).where(*OWNER))
+_LOCK = Statement(select(profiles.c.id).where(*OWNER).with_for_update())
 _ONE = (preferences.c.profile_id == bindparam("owner"), preferences.c.id == bindparam("preference"))
-# Made once: to build a statement costs more than to run it.
 _INSERT_PROFILE = insert(profiles)
-_INSERT_PREFERENCES = insert(preferences)
-_MOVE = (
+# Not the id: SQLite writes an index anew for each column of it that is set, also to the same value.
+_CHANGING = ("position", *(name for name in _NAMES if name != "id"), "updated_at")
+_INSERT_PREFERENCE = Statement(insert(preferences), ("profile_id", "id", *_CHANGING, "created_at"))
+_MOVE = Statement(
     update(profiles)
     .where(profiles.c.id == bindparam("key"), profiles.c.version == bindparam("found"))
     .values({name: bindparam(f"new_{name}") for name in ("version", "settings", "updated_at")})
 )
-_DELETE_PREFERENCE = delete(preferences).where(*_ONE)
-_UPDATE_PREFERENCE = update(preferences).where(*_ONE)
+_DELETE_PREFERENCE = Statement(delete(preferences).where(*_ONE))
+_UPDATE_PREFERENCE = Statement(update(preferences).where(*_ONE), _CHANGING)
 
 
 class Stamp(NamedTuple):
@@ -70,63 +71,48 @@ class Stamp(NamedTuple):
 
 
 class Stamped(NamedTuple):
-    """A stored profile with its stamp."""
+    """A stored profile with its stamp, and the key of its row."""
 
     profile: Profile
     stamp: Stamp
+    key: int
 
 
 def read(connection: Connection, tenant: str, user_id: str) -> Stamped | None:
     """Return the profile, by one statement, or None."""
-    found = connection.execute(_GET, {"tenant": tenant, "user": user_id}).all()
-    if not found:
-        return None
-    incarnation, version, settings = tuple(found[0])[:3]
-    profile = Profile(user_id, _preferences(found), version, _json(settings))
-    return Stamped(profile, Stamp(incarnation, version))
+    found = _GET.rows(connection, {"tenant": tenant, "user": user_id})
+    return stamped(user_id, found) if found else None
 
 
 def read_stamp(connection: Connection, tenant: str, user_id: str) -> Stamp | None:
     """Return the profile's stamp or None."""
-    found = connection.execute(_GET_STAMP, {"tenant": tenant, "user": user_id}).one_or_none()
-    return None if found is None else Stamp(*found)
+    found = _GET_STAMP.rows(connection, {"tenant": tenant, "user": user_id})
+    return Stamp(*found[0]) if found else None
 
 
 def lock(connection: Connection, tenant: str, user_id: str) -> int | None:
     """Return the key of the profile's row, kept from other writers until the transaction ends."""
-    key = connection.scalar(_LOCK, {"tenant": tenant, "user": user_id})
-    return None if key is None else int(key)
+    found = _LOCK.rows(connection, {"tenant": tenant, "user": user_id})
+    return int(found[0][0]) if found else None
 
 
-def users_after(connection: Connection, tenant: str, user_id: str, limit: int) -> Sequence[str]:
-    """Return the next user ids of the tenant, in order."""
-    page = (
-        select(profiles.c.user_id)
-        .where(profiles.c.tenant == tenant, profiles.c.user_id > user_id)
-        .order_by(profiles.c.user_id)
-        .limit(limit)
-    )
-    return connection.scalars(page).all()
+def read_locked(connection: Connection, tenant: str, user_id: str) -> Stamped | None:
+    """Return the profile, kept from other writers until the transaction ends, or None."""
+    if connection.dialect.name == "sqlite":  # the transaction began with the one lock there is
+        return read(connection, tenant, user_id)
+    # In two steps: in one join, PostgreSQL would wait for the profile's row and then pair its new
+    # version with the preferences from before the wait.
+    given = {"tenant": tenant, "user": user_id}
+    locked, found = run(connection, Call(_LOCK, given), Call(_GET, given))
+    # Made by somebody else between the two, and not locked: to be found by who inserts it.
+    return stamped(user_id, found.rows) if locked.rows else None
 
 
-def profiles_after(connection: Connection, tenant: str, user_id: str, limit: int) -> list[Profile]:
-    """Return the next profiles of the tenant, in the order of their users; two statements."""
-    users = users_after(connection, tenant, user_id, limit)
-    if not users:
-        return []
-    statement = (
-        select(profiles.c.user_id, profiles.c.version, _SETTINGS, *_FIELDS)
-        .select_from(profiles.outerjoin(preferences))
-        .where(profiles.c.tenant == tenant, profiles.c.user_id.in_(users))
-        .order_by(profiles.c.user_id, preferences.c.position)
-    )
-    grouped: dict[str, list[Sequence[Any]]] = {}
-    for row in connection.execute(statement).all():
-        grouped.setdefault(row[0], []).append(row)
-    return [
-        Profile(user, _preferences(found), found[0][1], _json(found[0][2]))
-        for user, found in grouped.items()
-    ]
+def stamped(user_id: str, found: Sequence[Sequence[Any]]) -> Stamped:
+    """Return the profile whose rows were found: `HEAD` and `FIELDS` of each preference."""
+    key, incarnation, version, settings = found[0][:4]
+    profile = Profile(user_id, _preferences(found), version, _json(settings))
+    return Stamped(profile, Stamp(incarnation, version), key)
 
 
 def new_incarnation() -> int:
@@ -149,32 +135,27 @@ def insert_profile(connection: Connection, tenant: str, profile: Profile) -> tup
     return (int(key[0]) if key is not None else 0), mark
 
 
-def update_profile(connection: Connection, key: int, found_version: int, profile: Profile) -> bool:
-    """Move the profile from `found_version` to the new one; False if it is there no longer."""
+def moved(key: int, found_version: int, profile: Profile) -> Call:
+    """Return what moves the profile from `found_version` to its own: changes one row or none."""
     columns = profile_columns(profile, datetime.now(timezone.utc))
-    moved = {f"new_{name}": value for name, value in columns.items()}
-    given = {"key": key, "found": found_version, **moved}
-    return connection.execute(_MOVE, given).rowcount == 1
+    new = {f"new_{name}": value for name, value in columns.items()}
+    return Call(_MOVE, {"key": key, "found": found_version, **new})
 
 
-def replace_preferences(connection: Connection, key: int, old: Profile, new: Profile) -> None:
-    """Write what differs between the preferences of `old` and `new`."""
+def changed_preferences(key: int, old: Profile, new: Profile) -> Iterator[Call]:
+    """Yield what writes the differences between the preferences of `old` and `new`."""
     before = {p.id: (place, p) for place, p in enumerate(old.preferences)}
     after = {p.id: (place, p) for place, p in enumerate(new.preferences)}
     now = datetime.now(timezone.utc)
-    gone = [{"owner": key, "preference": i} for i in before if i not in after]
-    if gone:
-        connection.execute(_DELETE_PREFERENCE, gone)
-    changed = [
-        {"owner": key, "preference": i} | preference_columns(*value) | {"updated_at": now}
-        for i, value in after.items()
-        if i in before and before[i] != value
-    ]
-    if changed:
-        connection.execute(_UPDATE_PREFERENCE, changed)
-    fresh = [preference_row(key, *value, now) for i, value in after.items() if i not in before]
-    if fresh:
-        connection.execute(_INSERT_PREFERENCES, fresh)
+    for name in before:
+        if name not in after:
+            yield Call(_DELETE_PREFERENCE, {"owner": key, "preference": name})
+    for name, (place, preference) in after.items():
+        if name not in before:
+            yield Call(_INSERT_PREFERENCE, preference_row(key, place, preference, now))
+        elif before[name] != (place, preference):
+            row = preference_columns(place, preference) | {"updated_at": now}
+            yield Call(_UPDATE_PREFERENCE, {**row, "owner": key, "preference": name})
 
 
 def erase(connection: Connection, tenant: str, user_id: str) -> bool:
@@ -206,7 +187,7 @@ def preference_row(key: int, place: int, preference: Preference, now: datetime) 
 
 
 def _preferences(found: Sequence[Sequence[Any]]) -> tuple[Preference, ...]:
-    # By position, behind three columns of the profile: names cost more than all of the rest.
+    # By position, behind the columns of the profile: names cost more than all of the rest.
     # A profile without preferences comes as one row whose preference columns are all NULL.
     return tuple(
         [
@@ -224,6 +205,7 @@ def _preferences(found: Sequence[Sequence[Any]]) -> tuple[Preference, ...]:
                 id=name,
             )
             for (
+                _,
                 _,
                 _,
                 _,

@@ -25,7 +25,7 @@ from persona_judge_llm.profile_lines import (
 )
 from persona_judge_llm.profile_writes import ProfileWrites
 from persona_judge_llm.trace import Generation
-from persona_judge_profiles import bulk, past, ratings, reads, rows, writes
+from persona_judge_profiles import bulk, listing, past, ratings, reads, rows, writes
 from persona_judge_profiles.cache import ProfileCache
 from persona_judge_profiles.database import Database
 from persona_judge_profiles.writes import Changing, OvertakenError
@@ -230,11 +230,10 @@ class SQLProfileStore(ProfileWrites):
         return f"{type(self).__name__}({self._database.name!r}, tenant={self._tenant!r})"
 
     def _users_after(self, last: str) -> list[str]:
-        found = self._database.read(lambda c: rows.users_after(c, self._tenant, last, _PAGE))
-        return list(found)
+        return self._database.read(lambda c: listing.users_after(c, self._tenant, last, _PAGE))
 
     def _profiles_after(self, last: str) -> list[Profile]:
-        return self._database.read(lambda c: rows.profiles_after(c, self._tenant, last, _PAGE))
+        return self._database.read(lambda c: listing.profiles_after(c, self._tenant, last, _PAGE))
 
     def _pages(self) -> Iterator[list[Profile]]:
         last = ""

@@ -59,7 +59,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(timezone.utc)
 
 
+# Most are empty, and to write or parse them costs more than the query does.
 _EMPTY: dict[str, type] = {"[]": list, "{}": dict}
+_WRITTEN = {kind: text for text, kind in _EMPTY.items()}
 
 
 class JsonText(TypeDecorator[Any]):
@@ -70,13 +72,15 @@ class JsonText(TypeDecorator[Any]):
 
     def process_bind_param(self, value: object, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Write it in ASCII, which every database and encoding can carry; None stays NULL."""
-        return None if value is None else json.dumps(value, allow_nan=False)
+        if value is None:
+            return None
+        empty = None if value else _WRITTEN.get(type(value))
+        return empty or json.dumps(value, allow_nan=False)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> object:  # noqa: ARG002
         """Read it; None where an outer join found no row."""
         if value is None:
             return None
-        # Most are empty, and the parser costs more than the query does.
         empty = _EMPTY.get(value)
         return json.loads(value) if empty is None else empty()
 

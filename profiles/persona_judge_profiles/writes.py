@@ -12,6 +12,7 @@ from persona_judge_llm.changes import Change
 from persona_judge_llm.preferences import Profile
 from persona_judge_profiles import past, rows
 from persona_judge_profiles.rows import Stamp, Stamped
+from persona_judge_profiles.statements import run
 
 T = TypeVar("T")
 Changing: TypeAlias = Callable[[Profile | None], Change]
@@ -41,20 +42,18 @@ def write(
         ProfileConflictError: it is not at the expected version.
         OvertakenError: to be tried again.
     """
-    key = rows.lock(connection, tenant, user_id)
-    found = None if key is None else rows.read(connection, tenant, user_id)
-    profile = found.profile if found else None
+    found = rows.read_locked(connection, tenant, user_id)
+    profile, key = (found.profile, found.key) if found else (None, 0)
     change = change or (
-        lambda found: past.step_back(connection, key or 0, changes.known(user_id, found))
+        lambda found: past.step_back(connection, key, changes.known(user_id, found))
     )
     made = changes.applied(change, user_id, profile, expected_version)
-    return store(connection, tenant, key, found, made, actor)
+    return store(connection, tenant, found, made, actor)
 
 
 def store(
     connection: Connection,
     tenant: str,
-    key: int | None,
     found: Stamped | None,
     made: Change,
     actor: str | None,
@@ -63,16 +62,19 @@ def store(
     version = found.stamp.version if found else 0
     stored = dataclasses.replace(made.profile, version=version + 1)
     made = dataclasses.replace(made, profile=stored)
-    if key is None or found is None:
+    steps = []
+    if found is None:
         try:
             key, incarnation = rows.insert_profile(connection, tenant, stored)
         except IntegrityError:
             raise OvertakenError from None
-        before = Profile(stored.user_id)
+        old = Profile(stored.user_id)
     else:
-        if not rows.update_profile(connection, key, version, stored):
-            raise OvertakenError
-        incarnation, before = found.stamp.incarnation, found.profile
-    rows.replace_preferences(connection, key, before, stored)
-    past.add_event(connection, key, made, found.profile if found else None, actor)
-    return Stamped(stored, Stamp(incarnation, stored.version))
+        key, incarnation, old = found.key, found.stamp.incarnation, found.profile
+        steps = [rows.moved(key, version, stored)]
+    steps += rows.changed_preferences(key, old, stored)
+    steps += past.noted(key, made, found.profile if found else None, actor)
+    done = run(connection, *steps)
+    if found is not None and done[0].changed != 1:
+        raise OvertakenError
+    return Stamped(stored, Stamp(incarnation, stored.version), key)

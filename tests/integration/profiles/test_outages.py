@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, make_url
 from persona_judge_llm.errors import ProfileStoreUnavailableError
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.testing.stores import blocking
-from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore, past, rows
+from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore, rows, statements, writes
 from persona_judge_profiles.waiting import pause
 from tests.integration.profiles import workers
 from tests.integration.profiles.databases import (
@@ -175,20 +175,14 @@ def test_a_connection_that_the_server_ends_in_the_middle_of_a_write(
 ) -> None:
     store = on_postgres
     before = store.put(Profile("ana", (Preference("one"),)))
-    module, name = (
-        (rows, "replace_preferences") if moment == "before the preferences" else (past, "add_event")
-    )
-    do_it = getattr(module, name)
 
-    def cut_off(*args: object) -> None:
-        if moment == "before the commit":
-            do_it(*args)
+    def cut_off(*calls: Any) -> Any:
+        done = statements.run(*calls) if moment == "before the commit" else None
         assert postgres_server.disconnect(make_url(postgres_url).database or "") == 1
-        if moment != "before the commit":
-            do_it(*args)
+        return done or statements.run(*calls)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, name, cut_off)
+        patch.setattr(writes, "run", cut_off)
         for write in ("put", "add"):
             with unavailable():
                 calls(store)[write]()

@@ -19,7 +19,7 @@ from persona_judge_profiles.rows import Stamp, Stamped
 
 
 def stamped(user_id: str, version: int, incarnation: int = 1) -> Stamped:
-    return Stamped(Profile(user_id, version=version), Stamp(incarnation, version))
+    return Stamped(Profile(user_id, version=version), Stamp(incarnation, version), 1)
 
 
 class Clock:
@@ -249,7 +249,7 @@ def test_a_write_with_an_unsure_outcome_is_forgotten(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("persona_judge_profiles.past.add_event", fail)
+    monkeypatch.setattr("persona_judge_profiles.writes.run", fail)
     with pytest.raises(KeyboardInterrupt):
         store.update("ana", "p", text="two")
     sent.clear()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, StaticPool, create_engine, event, text
+from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, text
 
 from persona_judge_llm.errors import (
     InvalidParameterError,
@@ -19,6 +19,7 @@ from persona_judge_llm.errors import (
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_profiles import SQLProfileStore
 from persona_judge_profiles.schema import VERSION_TABLE
+from persona_judge_profiles.statements import Call, run
 
 SECRET = "sentinel-7f3a-must-not-be-seen"
 
@@ -129,10 +130,11 @@ def test_a_write_that_fails_midway_leaves_nothing(
 ) -> None:
     before = store.add("ana", Preference("one"))
 
-    def fail(*_: object) -> None:
+    def fail(connection: Connection, *calls: Call) -> None:
+        run(connection, *calls)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("persona_judge_profiles.past.add_event", fail)
+    monkeypatch.setattr("persona_judge_profiles.writes.run", fail)
     with pytest.raises(KeyboardInterrupt):
         store.add("ana", Preference("two"))
     monkeypatch.undo()

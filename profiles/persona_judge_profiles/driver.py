@@ -1,0 +1,100 @@
+"""The driver's own cursors under a SQLAlchemy connection: what they find, and how they fail."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import await_only
+
+_DRIVERS = frozenset(("pysqlite", "aiosqlite", "psycopg"))
+
+Asked: TypeAlias = "tuple[str, Any]"
+"""A statement as the driver takes it, and its parameters or None."""
+
+
+class Found(NamedTuple):
+    """What a statement brought."""
+
+    rows: Sequence[Sequence[Any]]
+    changed: int
+    """How many rows were changed."""
+    columns: Sequence[Sequence[Any]] = ()
+    """What the driver says of the columns; the second thing is their type."""
+
+
+def is_direct(connection: Connection) -> bool:
+    """Tell whether the driver may be used past SQLAlchemy: it is known, and nobody listens."""
+    engine = connection.engine
+    heard = engine.dispatch  # the engine's, as to join a connection's costs half a query
+    return (
+        connection.dialect.driver in _DRIVERS
+        and not (heard.before_cursor_execute or heard.after_cursor_execute)
+        and not (heard.before_execute or heard.after_execute)
+        and not engine.logger.isEnabledFor(logging.INFO)
+    )
+
+
+def run(connection: Connection, *asked: Asked) -> list[Found]:
+    """Run statements one after the other; on PostgreSQL they are sent together.
+
+    Raises:
+        DBAPIError: as SQLAlchemy does.
+    """
+    try:
+        if len(asked) == 1 or connection.dialect.driver != "psycopg":
+            return [_run(connection, *one) for one in asked]
+        driver: Any = connection.connection.driver_connection
+        if connection.dialect.is_async:
+            return await_only(_pipeline_async(driver, asked))
+        return _pipeline(driver, asked)
+    except connection.dialect.loaded_dbapi.Error as error:
+        _fail(connection, error)
+    except BaseException:
+        # A task that was cancelled, or Ctrl-C: nobody knows what the driver still waits for.
+        connection.invalidate()
+        raise
+
+
+def _run(connection: Connection, text: str, given: Any) -> Found:  # noqa: ANN401
+    cursor: Any = connection.connection.cursor()
+    if given is None:
+        cursor.execute(text)
+    else:
+        cursor.execute(text, given)
+    columns = cursor.description or ()
+    found = Found(cursor.fetchall() if columns else (), cursor.rowcount, columns)
+    cursor.close()
+    return found
+
+
+def _pipeline(driver: Any, asked: Sequence[Asked]) -> list[Found]:  # noqa: ANN401
+    with driver.pipeline():
+        cursors = [driver.cursor().execute(text, given) for text, given in asked]
+    found = []
+    for cursor in cursors:
+        columns = cursor.description or ()
+        found.append(Found(cursor.fetchall() if columns else (), cursor.rowcount, columns))
+    return found
+
+
+async def _pipeline_async(driver: Any, asked: Sequence[Asked]) -> list[Found]:  # noqa: ANN401
+    async with driver.pipeline():
+        cursors = [await driver.cursor().execute(text, given) for text, given in asked]
+    found = []
+    for cursor in cursors:
+        columns = cursor.description or ()
+        found.append(Found(await cursor.fetchall() if columns else (), cursor.rowcount, columns))
+    return found
+
+
+def _fail(connection: Connection, error: Exception) -> NoReturn:
+    dialect = connection.dialect
+    if dialect.is_disconnect(error, connection.connection, None):  # type: ignore[arg-type]
+        # Fails, too: so SQLAlchemy learns that all connections from before are of no use.
+        connection.exec_driver_sql("SELECT 1")
+    base = dialect.loaded_dbapi.Error
+    raise DBAPIError.instance(
+        None, None, error, base, hide_parameters=True, dialect=dialect
+    ) from error

@@ -1,0 +1,143 @@
+"""Core statements, compiled once and run on the driver's own cursor.
+
+SQLAlchemy's execution costs several times what the query of one profile does. It is used all the
+same where somebody listens to the engine, logs its statements, or brought another driver.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from sqlalchemy import Connection, Executable, Select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from persona_judge_profiles import driver
+from persona_judge_profiles.driver import Found
+
+Parameters: TypeAlias = Mapping[str, Any]
+_Convert: TypeAlias = Callable[[Any], Any]
+
+
+@dataclass(slots=True)
+class _Compiled:
+    text: str
+    positions: Sequence[str] | None
+    """Names of the parameters in their order; None where the driver takes them by name."""
+    writers: Sequence[tuple[str, _Convert]]
+    defaults: dict[str, Any]
+    """Parameters that the statement brings itself."""
+    readers: Sequence[tuple[int, _Convert]] | None = None
+    """Known once the driver has told the types."""
+
+
+class Statement:
+    """A statement that is run often.
+
+    Args:
+        core: the statement.
+        columns: those that an INSERT or UPDATE without values is to set.
+    """
+
+    def __init__(self, core: Executable, columns: Iterable[str] = ()) -> None:
+        self.core = core
+        self._columns = list(columns)
+        self._compiled: dict[Dialect, _Compiled] = {}
+
+    def rows(self, connection: Connection, parameters: Parameters) -> Sequence[Sequence[Any]]:
+        """Return the rows that the statement finds."""
+        return run(connection, Call(self, parameters))[0].rows
+
+    def asked(self, dialect: Dialect, parameters: Parameters) -> driver.Asked:
+        """Return the statement and its parameters as the driver takes them."""
+        compiled = self._compile(dialect)
+        if compiled.defaults:
+            parameters = {**compiled.defaults, **parameters}
+        if compiled.writers:
+            converted = {name: write(parameters[name]) for name, write in compiled.writers}
+            parameters = {**parameters, **converted}
+        if compiled.positions is None:
+            return compiled.text, parameters
+        return compiled.text, [parameters[name] for name in compiled.positions]
+
+    def read(self, dialect: Dialect, found: Found) -> Found:
+        """Return what the driver found with the values that the columns' types have in Python."""
+        compiled = self._compile(dialect)
+        if compiled.readers is None:
+            compiled.readers = _readers(self.core, dialect, found.columns)
+        if not found.rows or not compiled.readers:
+            return found
+        columns: list[Iterable[Any]] = list(zip(*found.rows, strict=True))
+        for place, read in compiled.readers:
+            columns[place] = map(read, columns[place])
+        return found._replace(rows=list(zip(*columns, strict=True)))
+
+    def _compile(self, dialect: Dialect) -> _Compiled:
+        found = self._compiled.get(dialect)
+        if found is None:
+            found = _compile(self.core, self._columns, dialect)
+            # One at a time, as a dialect lives as long as its engine and this for ever.
+            self._compiled = {dialect: found}
+        return found
+
+
+class Call(NamedTuple):
+    """A statement with its parameters."""
+
+    statement: Statement
+    parameters: Parameters
+
+
+def run(connection: Connection, *calls: Call) -> list[Found]:
+    """Run statements one after the other, and return what each brought."""
+    if not driver.is_direct(connection):
+        return [_through_core(connection, call) for call in calls]
+    dialect = connection.dialect
+    asked = [call.statement.asked(dialect, call.parameters) for call in calls]
+    brought = driver.run(connection, *asked)
+    return [call.statement.read(dialect, found) for call, found in zip(calls, brought, strict=True)]
+
+
+def say(connection: Connection, text: str) -> None:
+    """Run a statement such as BEGIN, which has no parameters and finds nothing to keep."""
+    if driver.is_direct(connection):
+        driver.run(connection, (text, None))
+    else:
+        connection.exec_driver_sql(text).close()
+
+
+def writer(kind: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    """Return what turns a value of this type into one that the driver takes, if that is needed."""
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _through_core(connection: Connection, call: Call) -> Found:
+    result = connection.execute(call.statement.core, call.parameters)
+    return Found(result.all() if result.returns_rows else (), result.rowcount)
+
+
+def _compile(core: Executable, columns: list[str], dialect: Dialect) -> _Compiled:
+    # Typed for what only a dialect could compile.
+    compile_ = cast("Any", core).compile
+    made = cast("SQLCompiler", compile_(dialect=dialect, column_keys=columns or None))
+    writers = [(name, writer(bind.type, dialect)) for name, bind in made.binds.items()]
+    return _Compiled(
+        str(made),
+        made.positiontup if made.positional else None,
+        [(name, write) for name, write in writers if write is not None],
+        {name: bind.value for name, bind in made.binds.items() if not bind.required},
+    )
+
+
+def _readers(
+    core: Executable, dialect: Dialect, columns: Sequence[Sequence[Any]]
+) -> Sequence[tuple[int, _Convert]]:
+    if not isinstance(core, Select):
+        return ()
+    kinds = [column.type.dialect_impl(dialect) for column in core.selected_columns]
+    readers = [
+        kind.result_processor(dialect, column[1])
+        for kind, column in zip(kinds, columns, strict=True)
+    ]
+    return [(place, read) for place, read in enumerate(readers) if read is not None]
