@@ -207,6 +207,12 @@ def applied(
     return made
 
 
+def moved_on(made: Change, found: Profile | None) -> Change:
+    """Return the change with the version that it makes of the stored profile."""
+    version = found.version + 1 if found else 1
+    return dataclasses.replace(made, profile=dataclasses.replace(made.profile, version=version))
+
+
 def known(user_id: str, found: Profile | None) -> Profile:
     """Return the profile, or raise `UnknownUserError` where there is none."""
     if found is None:

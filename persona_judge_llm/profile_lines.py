@@ -63,16 +63,15 @@ def preference_from(values: object) -> Preference:
     """
     if not isinstance(values, Mapping):
         raise InvalidPreferenceError("preference", type(values).__name__, "an object with a text")
-    fields = dict(values)
-    if not _FIELDS.issuperset(fields):
-        unknown = next(name for name in fields if name not in _FIELDS)
+    if not values.keys() <= _FIELDS:
+        unknown = next(name for name in values if name not in _FIELDS)
         raise InvalidPreferenceError("field of a preference", unknown, f"one of {sorted(_FIELDS)}")
-    text = fields.pop("text", None)
+    fields = {"text": None, **values}
     if fields.get("expires_at") is not None:
         fields["expires_at"] = _moment(fields["expires_at"])
     if "opposes" in fields:
         fields["opposes"] = _names(fields["opposes"])
-    return Preference(text, **fields)
+    return Preference(**fields)  # type: ignore[arg-type]
 
 
 def profile_values(profile: Profile) -> dict[str, Any]:
@@ -113,7 +112,7 @@ def from_line(line: str) -> Profile:
         InvalidPreferenceError: not a JSON object, or one that is no profile.
     """
     try:
-        values = json.loads(line, parse_constant=_refuse)
+        values = _JSON.decode(line)
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", "numbers or nesting that cannot be read")
         raise InvalidPreferenceError("line", "other text", f"JSON ({reason})") from None
@@ -202,7 +201,7 @@ def _profile(line: object, seen: set[int]) -> Profile | None:
 def _text(line: object) -> str:
     if isinstance(line, bytes):
         try:
-            return line.decode("utf-8-sig")
+            line = line.decode()
         except UnicodeDecodeError:
             raise InvalidPreferenceError("line", "other bytes", "UTF-8") from None
     if not isinstance(line, str):
@@ -228,3 +227,6 @@ def _names(value: object) -> frozenset[str]:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)  # once: one a line is a tenth of an import

@@ -20,6 +20,7 @@ from persona_judge_profiles import urls
 from persona_judge_profiles.statements import say
 from persona_judge_profiles.waiting import Turns, pause
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _ASK_AGAIN = (0.0005, 0.005)
@@ -121,6 +122,24 @@ class Connections:
                     raise
             else:
                 return made
+        raise AssertionError  # the second attempt returned or raised
+
+    def step(
+        self, look: Callable[[Connection], S | None], act: Callable[[Connection, S], T]
+    ) -> T | None:
+        """Return what `act` does with what `look` finds; each is a statement that stands alone.
+
+        Once more where the connection was dead, but not once `act` began: it may have been done.
+        """
+        for last in (False, True):
+            found = None
+            try:
+                with self.reading() as connection:
+                    found = look(connection)
+                    return None if found is None else act(connection, found)
+            except DBAPIError as error:
+                if last or found is not None or not error.connection_invalidated:
+                    raise
         raise AssertionError  # the second attempt returned or raised
 
     def close(self) -> None:

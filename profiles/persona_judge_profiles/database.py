@@ -16,6 +16,7 @@ from persona_judge_profiles.failures import translated
 from persona_judge_profiles.urls import open_engine, parse_url
 from persona_judge_profiles.waiting import Turns
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,12 @@ class Database:
     def write(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` does in a transaction that other writers wait for."""
         return self._translating(lambda: self._with_tables().write(work))
+
+    def step(
+        self, look: Callable[[Connection], S | None], act: Callable[[Connection, S], T]
+    ) -> T | None:
+        """Return what `act` does with what `look` finds, without a transaction around the two."""
+        return self._translating(lambda: self._with_tables().step(look, act))
 
     def upgrade(self) -> None:
         """Run the missing migrations; others who start at the same time wait."""

@@ -10,7 +10,6 @@ from sqlalchemy import (
     ARRAY,
     Connection,
     Text,
-    and_,
     bindparam,
     collate,
     func,
@@ -64,13 +63,11 @@ _GET_EACH = Statement(
 )
 
 _each = func.json_each(bindparam("users")).table_valued("value", name="wanted")
+# As a list that it is IN: joined with, SQLite would read all of the tenant in the order of users.
 _GET_EACH_SQLITE = Statement(
     select(profiles.c.user_id, *HEAD, *FIELDS)
-    .select_from(
-        _each.join(profiles, and_(_TENANT, profiles.c.user_id == _each.c.value)).outerjoin(
-            preferences
-        )
-    )
+    .select_from(profiles.outerjoin(preferences))
+    .where(_TENANT, profiles.c.user_id.in_(select(_each.c.value)))
     .order_by(profiles.c.user_id, preferences.c.position)
 )
 

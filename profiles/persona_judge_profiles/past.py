@@ -11,10 +11,11 @@ from persona_judge_llm.profile_lines import profile_from, profile_values
 from persona_judge_profiles.rows import OWNER, events, profiles
 from persona_judge_profiles.statements import Call, Statement
 
-_NAMES = ("version", "action", "preference_id", "at", "actor", "undoes")
-_EVENT = [events.c[name] for name in _NAMES]
+_FIELDS = ("version", "action", "preference_id", "at", "actor", "undoes")
+_EVENT = [events.c[name] for name in _FIELDS]
 
-_INSERT = Statement(insert(events), (*_NAMES, "profile_id", "before"))
+COLUMNS = (*_FIELDS, "before")
+_INSERT = Statement(insert(events), ("profile_id", *COLUMNS))
 _FORGET = Statement(
     update(events)
     .where(events.c.profile_id == bindparam("key"), events.c.version == bindparam("too_old"))
@@ -25,7 +26,7 @@ _FORGET = Statement(
 def noted(key: int, made: Change, found: Profile | None, actor: str | None) -> Iterator[Call]:
     """Yield what records a write, and forgets the snapshot that is too old to return to."""
     event = changes.event(made, made.profile.version, actor)
-    row = {name: getattr(event, name) for name in _NAMES}
+    row = {name: getattr(event, name) for name in _FIELDS}
     # An undo is never undone, and what was before the first write is nothing.
     keep = found is not None and made.action != "undo"
     before = profile_values(found) if keep and found is not None else None

@@ -52,15 +52,16 @@ _LOCK = Statement(select(profiles.c.id).where(*OWNER).with_for_update())
 _ONE = (preferences.c.profile_id == bindparam("owner"), preferences.c.id == bindparam("preference"))
 _INSERT_PROFILE = insert(profiles)
 # Not the id: SQLite writes an index anew for each column of it that is set, also to the same value.
-_CHANGING = ("position", *(name for name in _NAMES if name != "id"), "updated_at")
-_INSERT_PREFERENCE = Statement(insert(preferences), ("profile_id", "id", *_CHANGING, "created_at"))
-_MOVE = Statement(
+CHANGING = ("position", *(name for name in _NAMES if name != "id"), "updated_at")
+INSERT_PREFERENCE = Statement(insert(preferences), ("profile_id", "id", *CHANGING, "created_at"))
+MOVE = (
     update(profiles)
     .where(profiles.c.id == bindparam("key"), profiles.c.version == bindparam("found"))
     .values({name: bindparam(f"new_{name}") for name in ("version", "settings", "updated_at")})
 )
-_DELETE_PREFERENCE = Statement(delete(preferences).where(*_ONE))
-_UPDATE_PREFERENCE = Statement(update(preferences).where(*_ONE), _CHANGING)
+_MOVE = Statement(MOVE)
+DELETE_PREFERENCE = Statement(delete(preferences).where(*_ONE))
+UPDATE_PREFERENCE = Statement(update(preferences).where(*_ONE), CHANGING)
 
 
 class Stamp(NamedTuple):
@@ -149,13 +150,13 @@ def changed_preferences(key: int, old: Profile, new: Profile) -> Iterator[Call]:
     now = datetime.now(timezone.utc)
     for name in before:
         if name not in after:
-            yield Call(_DELETE_PREFERENCE, {"owner": key, "preference": name})
+            yield Call(DELETE_PREFERENCE, {"owner": key, "preference": name})
     for name, (place, preference) in after.items():
         if name not in before:
-            yield Call(_INSERT_PREFERENCE, preference_row(key, place, preference, now))
+            yield Call(INSERT_PREFERENCE, preference_row(key, place, preference, now))
         elif before[name] != (place, preference):
             row = preference_columns(place, preference) | {"updated_at": now}
-            yield Call(_UPDATE_PREFERENCE, {**row, "owner": key, "preference": name})
+            yield Call(UPDATE_PREFERENCE, {**row, "owner": key, "preference": name})
 
 
 def erase(connection: Connection, tenant: str, user_id: str) -> bool:

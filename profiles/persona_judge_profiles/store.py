@@ -25,9 +25,10 @@ from persona_judge_llm.profile_lines import (
 )
 from persona_judge_llm.profile_writes import ProfileWrites
 from persona_judge_llm.trace import Generation
-from persona_judge_profiles import bulk, listing, past, ratings, reads, rows, writes
+from persona_judge_profiles import at_once, bulk, listing, past, ratings, reads, rows, writes
 from persona_judge_profiles.cache import ProfileCache
 from persona_judge_profiles.database import Database
+from persona_judge_profiles.rows import Stamped
 from persona_judge_profiles.writes import Changing, OvertakenError
 
 _PAGE = 200
@@ -250,6 +251,14 @@ class SQLProfileStore(ProfileWrites):
     ) -> Profile:
         changes.check_write(user_id, expected_version, actor)
 
+        def write_at_once(change: Changing) -> Stamped | None:
+            return self._database.step(
+                lambda connection: writes.look(
+                    connection, self._tenant, user_id, change, expected_version, actor
+                ),
+                at_once.act,
+            )
+
         def write() -> Profile:
             stored = self._database.write(
                 lambda connection: writes.write(
@@ -259,7 +268,9 @@ class SQLProfileStore(ProfileWrites):
             return stored.profile
 
         try:
-            return self._repeated(write)
+            # A file is locked anyway, and what is undone is looked for in the history.
+            quick = None if change is None or self._database.on_sqlite else write_at_once(change)
+            return quick.profile if quick else self._repeated(write)
         finally:  # after an error too, as it may have been written all the same
             self._cache.forget(user_id)
 

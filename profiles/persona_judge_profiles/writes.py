@@ -1,6 +1,5 @@
 """Writing one profile: what happens within the transaction."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
@@ -10,7 +9,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from persona_judge_llm import changes
 from persona_judge_llm.changes import Change
 from persona_judge_llm.preferences import Profile
-from persona_judge_profiles import past, rows
+from persona_judge_profiles import at_once, past, rows
+from persona_judge_profiles.at_once import Prepared
 from persona_judge_profiles.rows import Stamp, Stamped
 from persona_judge_profiles.statements import run
 
@@ -25,6 +25,24 @@ class OvertakenError(Exception):
 def is_deadlock(error: DBAPIError) -> bool:
     """Tell whether the server ended this transaction, so that another one could go on."""
     return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
+
+
+def look(
+    connection: Connection,
+    tenant: str,
+    user_id: str,
+    change: Changing,
+    expected_version: int | None,
+    actor: str | None,
+) -> Prepared | None:
+    """Read the profile and return a change of it that one statement can do; None: `write` it.
+
+    Raises:
+        UnknownUserError, ProfileConflictError: as `write` does.
+    """
+    found = rows.read(connection, tenant, user_id)
+    made = changes.applied(change, user_id, found.profile if found else None, expected_version)
+    return at_once.prepare(found, made, actor)
 
 
 def write(
@@ -59,9 +77,8 @@ def store(
     actor: str | None,
 ) -> Stamped:
     """Store a changed profile, whose row is locked if there is one."""
-    version = found.stamp.version if found else 0
-    stored = dataclasses.replace(made.profile, version=version + 1)
-    made = dataclasses.replace(made, profile=stored)
+    made = changes.moved_on(made, found.profile if found else None)
+    stored = made.profile
     steps = []
     if found is None:
         try:
@@ -71,7 +88,7 @@ def store(
         old = Profile(stored.user_id)
     else:
         key, incarnation, old = found.key, found.stamp.incarnation, found.profile
-        steps = [rows.moved(key, version, stored)]
+        steps = [rows.moved(key, found.stamp.version, stored)]
     steps += rows.changed_preferences(key, old, stored)
     steps += past.noted(key, made, found.profile if found else None, actor)
     done = run(connection, *steps)

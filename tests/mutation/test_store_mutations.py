@@ -13,6 +13,9 @@ CONTRACT = "tests/contract/test_profile_stores.py"
 STORE = "tests/integration/profiles/test_sql_store.py"
 ERASE = "tests/integration/profiles/test_erase.py"
 CACHE = "tests/integration/profiles/test_profile_cache.py"
+STATEMENTS = "tests/integration/profiles/test_statements.py"
+OUTAGES = "tests/integration/profiles/test_outages.py"
+ASYNC = "tests/integration/profiles/test_async_store.py"
 SCOPES = "tests/unit/test_profile_scopes.py"
 SQL = "profiles/persona_judge_profiles/"
 CORE = "persona_judge_llm/"
@@ -41,15 +44,58 @@ MUTANTS = {
     ),
     "writers do not wait for each other": Mutant(
         SQL + "connections.py",
-        'connection.exec_driver_sql("BEGIN IMMEDIATE")',
-        'connection.exec_driver_sql("BEGIN DEFERRED")',
+        'say(connection, "BEGIN IMMEDIATE")',
+        'say(connection, "BEGIN DEFERRED")',
         (CONTRACT, "-k", "sqlite and file and many_threads"),
     ),
     "a failed write is kept": Mutant(
         SQL + "connections.py",
-        'connection.exec_driver_sql("ROLLBACK")\n                raise',
-        'connection.exec_driver_sql("COMMIT")\n                raise',
+        'say(connection, "ROLLBACK")\n                raise',
+        'say(connection, "COMMIT")\n                raise',
         (STORE, "-k", "fails_midway"),
+    ),
+    "a write at once overwrites another one": Mutant(
+        SQL + "rows.py",
+        'profiles.c.version == bindparam("found"))',
+        'bindparam("found") > 0)',
+        (STATEMENTS, "-k", "overtakes"),
+    ),
+    "a write at once is done again when its answer was lost": Mutant(
+        SQL + "connections.py",
+        "if last or found is not None or not error.connection_invalidated:",
+        "if last or not error.connection_invalidated:",
+        (OUTAGES, "-k", "lost"),
+    ),
+    "an overtaken write at once counts as done": Mutant(
+        SQL + "at_once.py",
+        "return prepared.stored if done.rows else None",
+        "return prepared.stored",
+        (STATEMENTS, "-k", "overtakes"),
+    ),
+    "a write at once changes the preferences of others": Mutant(
+        SQL + "at_once.py",
+        "_ITS = (preferences.c.profile_id == _moved.c.id,",
+        "_ITS = (preferences.c.profile_id > 0,",
+        (STATEMENTS, "-k", "at_once"),
+    ),
+    "who listens does not hear": Mutant(
+        SQL + "driver.py",
+        "and not (heard.before_cursor_execute or heard.after_cursor_execute)",
+        "",
+        (STATEMENTS, "-k", "hears"),
+    ),
+    "an import reads the whole tenant": Mutant(
+        SQL + "listing.py",
+        "_LOCK_EACH = Statement(select(_wanted.c.user_id).select_from(_wanted.join(_locked, true())))",
+        "_LOCK_EACH = Statement(select(profiles.c.user_id).where(_TENANT, profiles.c.user_id.in_("
+        "func.unnest(bindparam('users', type_=ARRAY(Text))))).order_by(profiles.c.user_id))",
+        (STATEMENTS, "-k", "import"),
+    ),
+    "a cancelled statement gives its connection back": Mutant(
+        SQL + "driver.py",
+        "        connection.invalidate()\n",
+        "",
+        (ASYNC, "-k", "cancel"),
     ),
     "what was erased stays in the file": Mutant(
         SQL + "urls.py",

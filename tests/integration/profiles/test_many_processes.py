@@ -3,7 +3,7 @@
 import contextlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -118,7 +118,9 @@ def test_imports_that_cross_in_the_middle_do_not_fail(
     half_sent = threading.Barrier(2)
     send = bulk._copy
 
-    def send_halves(connection: Connection, table: str, columns: str, lines: list[Any]) -> None:
+    def send_halves(
+        connection: Connection, table: str, columns: Mapping[str, str], lines: list[Any]
+    ) -> None:
         if table != "pj_profile" or half_sent.broken:
             send(connection, table, columns, lines)
             return

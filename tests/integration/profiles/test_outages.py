@@ -14,7 +14,14 @@ from sqlalchemy import Connection, event, make_url
 from persona_judge_llm.errors import ProfileStoreUnavailableError
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.testing.stores import blocking
-from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore, rows, statements, writes
+from persona_judge_profiles import (
+    AsyncSQLProfileStore,
+    SQLProfileStore,
+    at_once,
+    rows,
+    statements,
+    writes,
+)
 from persona_judge_profiles.waiting import pause
 from tests.integration.profiles import workers
 from tests.integration.profiles.databases import (
@@ -165,7 +172,7 @@ def test_connections_that_the_server_ended_meanwhile_are_not_noticed(
     assert on_postgres.add("ana", Preference("two")).version == 2
 
 
-@pytest.mark.parametrize("moment", ["before the preferences", "before the commit"])
+@pytest.mark.parametrize("moment", ["before the preferences", "before the commit", "at once"])
 def test_a_connection_that_the_server_ends_in_the_middle_of_a_write(
     on_postgres: Any,
     postgres_url: str,
@@ -181,13 +188,36 @@ def test_a_connection_that_the_server_ends_in_the_middle_of_a_write(
         assert postgres_server.disconnect(make_url(postgres_url).database or "") == 1
         return done or statements.run(*calls)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(writes, "run", cut_off)
-        for write in ("put", "add"):
-            with unavailable():
-                calls(store)[write]()
+    with monkeypatch.context() as patch, unavailable():
+        if moment == "at once":
+            patch.setattr(at_once, "run", cut_off)
+            store.add("ana", Preference("two"))
+        else:
+            patch.setattr(writes, "run", cut_off)
+            store.put(Profile("ana", (Preference("two"), Preference("three"))))
     assert_untouched(store, before)
     assert store.add("ana", Preference("two")).version == 2
+
+
+def test_a_write_of_which_the_answer_was_lost_is_not_done_again(
+    on_postgres: Any,
+    postgres_url: str,
+    postgres_server: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = on_postgres
+    store.put(Profile("ana", (Preference("one"),)))
+
+    def lose_the_answer(connection: Connection, *calls: statements.Call) -> object:
+        statements.run(connection, *calls)
+        assert postgres_server.disconnect(make_url(postgres_url).database or "") == 1
+        return statements.run(connection, *calls)
+
+    with monkeypatch.context() as patch, unavailable():
+        patch.setattr(at_once, "run", lose_the_answer)
+        store.add("ana", Preference("two"))
+    assert [p.text for p in store.get("ana").preferences] == ["one", "two"]
+    assert [e.version for e in store.history("ana")] == [1, 2]
 
 
 @pytest.mark.slow
