@@ -58,11 +58,10 @@ def _one_thread(bench: Bench, rounds: Sequence[Sequence[str]]) -> str | None:
         bench.note(method, RATE, rate[method])
     if both is None:
         return None
-    cheaper = min(theirs, key=lambda method: statistics.median(cpu[method]))
-    bench.compare((f"{READ}, CPU", cpu[READ]), (cheaper, cpu[cheaper]), at_most=True)
-    bench.compare((f"{READ}, {RATE}", rate[READ]), (cheaper, rate[cheaper]))
-    bench.compare((f"{READ}, CPU", cpu[READ]), (made, cpu[made]), at_most=True)
-    return cheaper
+    for other in (*theirs, made):
+        bench.compare((f"{READ}, CPU", cpu[READ]), (other, cpu[other]), at_most=True)
+        bench.compare((f"{READ}, {RATE}", rate[READ]), (other, rate[other]))
+    return min(theirs, key=lambda method: statistics.median(cpu[method]))
 
 
 def _calls(bench: Bench, both: "tuple[BaseStore, BaseStore] | None") -> dict[str, Call]:

@@ -15,7 +15,6 @@ ERASE = "tests/integration/profiles/test_erase.py"
 CACHE = "tests/integration/profiles/test_profile_cache.py"
 STATEMENTS = "tests/integration/profiles/test_statements.py"
 OUTAGES = "tests/integration/profiles/test_outages.py"
-ASYNC = "tests/integration/profiles/test_async_store.py"
 SCOPES = "tests/unit/test_profile_scopes.py"
 SQL = "profiles/persona_judge_profiles/"
 CORE = "persona_judge_llm/"
@@ -86,16 +85,15 @@ MUTANTS = {
     ),
     "an import reads the whole tenant": Mutant(
         SQL + "listing.py",
-        "_LOCK_EACH = Statement(select(_wanted.c.user_id).select_from(_wanted.join(_locked, true())))",
-        "_LOCK_EACH = Statement(select(profiles.c.user_id).where(_TENANT, profiles.c.user_id.in_("
-        "func.unnest(bindparam('users', type_=ARRAY(Text))))).order_by(profiles.c.user_id))",
+        'profiles.c.user_id == collate(_wanted.c.user_id, "C")',
+        'profiles.c.user_id.concat("") == collate(_wanted.c.user_id, "C")',
         (STATEMENTS, "-k", "import"),
     ),
     "a cancelled statement gives its connection back": Mutant(
         SQL + "driver.py",
         "        connection.invalidate()\n",
         "",
-        (ASYNC, "-k", "cancel"),
+        (STATEMENTS, "-k", "interrupted"),
     ),
     "what was erased stays in the file": Mutant(
         SQL + "urls.py",

@@ -136,6 +136,17 @@ def test_errors_are_those_of_sqlalchemy_and_show_no_parameters(database: str) ->
         assert type(other.value).__module__ == OperationalError.__module__
 
 
+def test_an_interrupted_statement_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver, "_run", interrupt)
+    with create_engine("sqlite://").connect() as connection:
+        with pytest.raises(KeyboardInterrupt):
+            say(connection, "PRAGMA user_version")
+        assert connection.invalidated
+
+
 def test_a_write_at_once_is_what_a_locked_one_is(
     postgres_server: PostgresServer,
     open_store: Callable[[str], Any],
