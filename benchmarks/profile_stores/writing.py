@@ -86,8 +86,8 @@ def _single(bench: Bench, store: SQLProfileStore) -> None:
                 taken.setdefault(method, []).append(latencies(call, keys))
         if both is not None and bench.databases.name == "SQLite":
             theirs.harden(both[1])
-            keys = [bench.keys(bench.sizes.writes) for _ in range(bench.sizes.rounds)]
-            taken[shipped] = [latencies(methods[blind], each) for each in keys]
+            fresh = [bench.keys(bench.sizes.writes) for _ in range(bench.sizes.rounds)]
+            taken[shipped] = [latencies(methods[blind], keys) for keys in fresh]
     rates = {m: [len(r) / sum(r) * 1e3 for r in rounds] for m, rounds in taken.items()}
     for method, rounds in taken.items():
         goal = UPSERT_GOALS.get(bench.databases.name) if method == UPSERT else None

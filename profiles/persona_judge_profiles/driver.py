@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from sqlalchemy import Connection
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_only, is_exit_exception
 
 _DRIVERS = frozenset(("pysqlite", "aiosqlite", "psycopg"))
 
@@ -25,11 +26,16 @@ class Found(NamedTuple):
 
 
 def is_direct(connection: Connection) -> bool:
-    """Tell whether the driver may be used past SQLAlchemy: it is known, and nobody listens."""
-    engine = connection.engine
+    """Tell whether the driver may be used past SQLAlchemy.
+
+    It must be one that is known here, nobody may listen, and no table may have another schema.
+    """
+    engine, dialect = connection.engine, connection.dialect
     heard = engine.dispatch  # the engine's, as to join a connection's costs half a query
     return (
-        connection.dialect.driver in _DRIVERS
+        dialect.driver in _DRIVERS
+        and not connection.get_execution_options().get("schema_translate_map")
+        and not dialect.dispatch.handle_error
         and not (heard.before_cursor_execute or heard.after_cursor_execute)
         and not (heard.before_execute or heard.after_execute)
         and not engine.logger.isEnabledFor(logging.INFO)
@@ -42,19 +48,26 @@ def run(connection: Connection, *asked: Asked) -> list[Found]:
     Raises:
         DBAPIError: as SQLAlchemy does.
     """
+    dialect = connection.dialect
     try:
-        if len(asked) == 1 or connection.dialect.driver != "psycopg":
+        if len(asked) == 1 or not _pipelines(dialect):
             return [_run(connection, *one) for one in asked]
         driver: Any = connection.connection.driver_connection
-        if connection.dialect.is_async:
+        if dialect.is_async:
             return await_only(_pipeline_async(driver, asked))
         return _pipeline(driver, asked)
-    except connection.dialect.loaded_dbapi.Error as error:
+    except dialect.loaded_dbapi.Error as error:
         _fail(connection, error)
-    except BaseException:
-        # A task that was cancelled, or Ctrl-C: nobody knows what the driver still waits for.
-        connection.invalidate()
+    except BaseException as error:
+        if is_exit_exception(error):
+            # A task that was cancelled, or Ctrl-C: nobody knows what the driver still waits for.
+            connection.invalidate()
         raise
+
+
+def _pipelines(dialect: Dialect) -> bool:
+    driver: Any = dialect.loaded_dbapi
+    return dialect.driver == "psycopg" and bool(driver.Pipeline.is_supported())
 
 
 def _run(connection: Connection, text: str, given: Any) -> Found:  # noqa: ANN401

@@ -19,6 +19,9 @@ from persona_judge_profiles.driver import Found
 Parameters: TypeAlias = Mapping[str, Any]
 _Convert: TypeAlias = Callable[[Any], Any]
 
+_DIALECTS = 16
+"""How many engines a statement is kept compiled for."""
+
 
 @dataclass(slots=True)
 class _Compiled:
@@ -77,8 +80,9 @@ class Statement:
         found = self._compiled.get(dialect)
         if found is None:
             found = _compile(self.core, self._columns, dialect)
-            # One at a time, as a dialect lives as long as its engine and this for ever.
-            self._compiled = {dialect: found}
+            # A dialect lives as long as its engine, and this for ever.
+            kept = list(self._compiled.items())[1 - _DIALECTS :]
+            self._compiled = {**dict(kept), dialect: found}
         return found
 
 

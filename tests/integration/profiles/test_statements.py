@@ -114,6 +114,35 @@ def test_who_logs_statements_sees_them(caplog: pytest.LogCaptureFixture) -> None
     assert "PRAGMA user_version" in caplog.text
 
 
+def test_who_handles_errors_or_has_another_schema_gets_what_sqlalchemy_does() -> None:
+    engine = create_engine("sqlite://")
+    elsewhere = engine.execution_options(schema_translate_map={None: "other"})
+    with elsewhere.connect() as connection:
+        assert not driver.is_direct(connection)
+    event.listen(engine, "handle_error", hear)
+    with engine.connect() as connection:
+        assert not driver.is_direct(connection)
+
+
+def test_statements_are_kept_compiled_for_several_engines_and_not_for_all() -> None:
+    statement = Statement(insert(rows.feedback))
+    dialects = [create_engine("sqlite://").dialect for _ in range(40)]
+    for dialect in dialects:
+        assert statement._compile(dialect) is statement._compile(dialect)
+    assert list(statement._compiled) == dialects[-16:]
+
+
+def test_a_driver_without_pipelines_is_asked_one_by_one(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    monkeypatch.setattr(psycopg.Pipeline, "is_supported", lambda: False)
+    monkeypatch.setattr(driver, "_pipeline", None)
+    with SQLProfileStore(postgres_server.url(postgres_server.create_database())) as store:
+        assert lived(store)
+
+
 def test_another_driver_is_left_to_sqlalchemy(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = create_engine("sqlite://")
     monkeypatch.setattr(engine.dialect, "driver", "pysqlcipher")
