@@ -71,7 +71,7 @@ def preference_from(values: object) -> Preference:
         fields["expires_at"] = _moment(fields["expires_at"])
     if "opposes" in fields:
         fields["opposes"] = _names(fields["opposes"])
-    return Preference(**fields)  # type: ignore[arg-type]
+    return Preference(**fields)
 
 
 def profile_values(profile: Profile) -> dict[str, Any]:

@@ -122,9 +122,8 @@ def _through_core(connection: Connection, call: Call) -> Found:
 
 
 def _compile(core: Executable, columns: list[str], dialect: Dialect) -> _Compiled:
-    # Typed for what only a dialect could compile.
-    compile_ = cast("Any", core).compile
-    made = cast("SQLCompiler", compile_(dialect=dialect, column_keys=columns or None))
+    compile_: Callable[..., SQLCompiler] = cast("Any", core).compile
+    made = compile_(dialect=dialect, column_keys=columns or None)
     writers = [(name, writer(bind.type, dialect)) for name, bind in made.binds.items()]
     return _Compiled(
         str(made),
