@@ -21,10 +21,12 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from persona_judge_llm import changes
 from persona_judge_llm.changes import Change
 from persona_judge_profiles import past, rows
+from persona_judge_profiles.failures import is_overtaken
 from persona_judge_profiles.rows import Stamp, Stamped, events, preferences
 from persona_judge_profiles.statements import Call, Statement, run
 
@@ -89,7 +91,12 @@ def prepare(found: Stamped | None, made: Change, actor: str | None) -> Prepared 
 
 def act(connection: Connection, prepared: Prepared) -> Stamped | None:
     """Do it and return what is stored; None: another writer came first, and nothing was done."""
-    (done,) = run(connection, prepared.call)
+    try:
+        (done,) = run(connection, prepared.call)
+    except DBAPIError as error:
+        if is_overtaken(error):  # by default, this server sees to order more strictly
+            return None
+        raise
     return prepared.stored if done.rows else None
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
@@ -17,6 +17,7 @@ from persona_judge_llm.changes import Action
 from persona_judge_llm.errors import ProfileImportError
 from persona_judge_llm.preferences import Profile
 from persona_judge_profiles import listing, rows, writes
+from persona_judge_profiles.failures import is_overtaken
 from persona_judge_profiles.statements import writer
 from persona_judge_profiles.writes import OvertakenError
 
@@ -25,8 +26,9 @@ T = TypeVar("T")
 BATCH = 1_000
 """Profiles a transaction: larger ones make others wait longer and are not faster."""
 
+_LAST_KEY = select(func.max(rows.profiles.c.id))
 _DRAW_KEYS = text(
-    "SELECT nextval(pg_get_serial_sequence('pj_profile', 'id')) FROM generate_series(1, :count)"
+    "SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)"
 )
 # With PostgreSQL's types: knowing them, the driver sends rows in a seventh of the time.
 _PROFILE = {
@@ -160,9 +162,9 @@ def _insert(
     try:
         for (table, columns), lines in zip(_COLUMNS.items(), made, strict=True):
             if lines:
-                send(connection, table, columns, lines)
+                send(connection, _named(connection, table), columns, lines)
     except DBAPIError as error:
-        if isinstance(error, IntegrityError) or writes.is_deadlock(error):
+        if isinstance(error, IntegrityError) or is_overtaken(error):
             raise OvertakenError from None
         raise
 
@@ -171,11 +173,19 @@ def _writer(connection: Connection, kind: TypeEngine[Any]) -> Callable[[Any], An
     return writer(kind, connection.dialect) or (lambda value: value)
 
 
+def _named(connection: Connection, table: str) -> str:
+    """Return the table's name, in the schema that the caller's engine puts it in."""
+    schema = (connection.get_execution_options().get("schema_translate_map") or {}).get(None)
+    quote = connection.dialect.identifier_preparer.quote
+    return f"{quote(schema)}.{table}" if schema else table
+
+
 def _new_keys(connection: Connection, count: int) -> list[int]:
     if connection.dialect.name == "sqlite":  # the transaction holds the one write lock
-        last = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM pj_profile").scalar()
+        last = connection.scalar(_LAST_KEY)
         return list(range(int(last or 0) + 1, int(last or 0) + 1 + count))
-    return [int(key) for key in connection.scalars(_DRAW_KEYS, {"count": count})]
+    given = {"table": _named(connection, "pj_profile"), "count": count}
+    return [int(key) for key in connection.scalars(_DRAW_KEYS, given)]
 
 
 def _execute(

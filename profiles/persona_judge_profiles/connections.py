@@ -173,6 +173,8 @@ class Connections:
 
     def _at(self, engine: Engine, level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
         """Return a copy of the engine that shares its pool and carries the isolation level."""
+        if not self._owned:  # made anew: its settings are the caller's to change at any time
+            return engine.execution_options(isolation_level=level)
         found = self._levels.get((engine, level))
         if found is None:
             found = self._levels[engine, level] = engine.execution_options(isolation_level=level)

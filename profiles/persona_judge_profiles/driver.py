@@ -1,5 +1,6 @@
 """The driver's own cursors under a SQLAlchemy connection: what they find, and how they fail."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -10,6 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only, is_exit_exception
 
 _DRIVERS = frozenset(("pysqlite", "aiosqlite", "psycopg"))
+CANCEL_SECONDS = 2.0
+"""How long a server may take to end a statement that nobody waits for any more."""
 
 Asked: TypeAlias = "tuple[str, Any]"
 """A statement as the driver takes it, and its parameters or None."""
@@ -31,14 +34,28 @@ def is_direct(connection: Connection) -> bool:
     It must be one that is known here, nobody may listen, and no table may have another schema.
     """
     engine, dialect = connection.engine, connection.dialect
-    heard = engine.dispatch  # the engine's, as to join a connection's costs half a query
     return (
         dialect.driver in _DRIVERS
         and not connection.get_execution_options().get("schema_translate_map")
-        and not dialect.dispatch.handle_error
-        and not (heard.before_cursor_execute or heard.after_cursor_execute)
-        and not (heard.before_execute or heard.after_execute)
         and not engine.logger.isEnabledFor(logging.INFO)
+        # The engine's, as to join a connection's costs half a query.
+        and not _is_heard(engine.dispatch, dialect.dispatch)
+    )
+
+
+def _is_heard(engine: Any, dialect: Any) -> bool:  # noqa: ANN401
+    # A transaction of SQLAlchemy's is what "begin" and its like wait for, to set a role, say.
+    return bool(
+        engine.before_cursor_execute
+        or engine.after_cursor_execute
+        or engine.before_execute
+        or engine.after_execute
+        or engine.begin
+        or engine.commit
+        or engine.rollback
+        or dialect.do_execute
+        or dialect.do_execute_no_params
+        or dialect.handle_error
     )
 
 
@@ -59,10 +76,24 @@ def run(connection: Connection, *asked: Asked) -> list[Found]:
     except dialect.loaded_dbapi.Error as error:
         _fail(connection, error)
     except BaseException as error:
-        if is_exit_exception(error):
-            # A task that was cancelled, or Ctrl-C: nobody knows what the driver still waits for.
-            connection.invalidate()
+        _give_up(connection, error)
         raise
+
+
+def _give_up(connection: Connection, error: BaseException) -> None:
+    """End a connection on which a task was cancelled, or a time limit or Ctrl-C came between."""
+    dialect = connection.dialect
+    on_server = dialect.driver == "psycopg"
+    try:
+        if on_server and not dialect.is_async:
+            # Or the server would go on, and write although the caller was told otherwise. For
+            # tasks, and for Ctrl-C, psycopg does it.
+            driver: Any = connection.connection.driver_connection
+            with contextlib.suppress(dialect.loaded_dbapi.Error):
+                driver.cancel_safe(timeout=CANCEL_SECONDS)
+    finally:
+        if on_server or is_exit_exception(error):
+            connection.invalidate()
 
 
 def _pipelines(dialect: Dialect) -> bool:

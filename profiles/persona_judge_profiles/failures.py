@@ -40,3 +40,8 @@ def is_schema_error(error: SQLAlchemyError) -> bool:
     if getattr(error.orig, "sqlstate", None) in _SQLSTATE_SCHEMA:
         return True
     return any(words in str(error.orig) for words in _SQLITE_SCHEMA)
+
+
+def is_overtaken(error: DBAPIError) -> bool:
+    """Tell whether the server ended a transaction so that another one could go on."""
+    return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")

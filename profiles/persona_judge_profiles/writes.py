@@ -4,13 +4,14 @@ from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from persona_judge_llm import changes
 from persona_judge_llm.changes import Change
 from persona_judge_llm.preferences import Profile
 from persona_judge_profiles import at_once, past, rows
 from persona_judge_profiles.at_once import Prepared
+from persona_judge_profiles.driver import is_direct
 from persona_judge_profiles.rows import Stamp, Stamped
 from persona_judge_profiles.statements import run
 
@@ -20,11 +21,6 @@ Changing: TypeAlias = Callable[[Profile | None], Change]
 
 class OvertakenError(Exception):
     """Another writer came between the read and the write; nothing was written."""
-
-
-def is_deadlock(error: DBAPIError) -> bool:
-    """Tell whether the server ended this transaction, so that another one could go on."""
-    return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
 
 
 def look(
@@ -37,9 +33,13 @@ def look(
 ) -> Prepared | None:
     """Read the profile and return a change of it that one statement can do; None: `write` it.
 
+    Whoever listens to the engine sees the transaction of `write`.
+
     Raises:
         UnknownUserError, ProfileConflictError: as `write` does.
     """
+    if not is_direct(connection):
+        return None
     found = rows.read(connection, tenant, user_id)
     made = changes.applied(change, user_id, found.profile if found else None, expected_version)
     return at_once.prepare(found, made, actor)

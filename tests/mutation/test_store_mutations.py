@@ -79,9 +79,39 @@ MUTANTS = {
     ),
     "who listens does not hear": Mutant(
         SQL + "driver.py",
-        "and not (heard.before_cursor_execute or heard.after_cursor_execute)",
-        "",
+        "engine.before_cursor_execute\n        or engine.after_cursor_execute",
+        "False",
         (STATEMENTS, "-k", "hears"),
+    ),
+    "a schema that a transaction chooses is not chosen": Mutant(
+        SQL + "driver.py",
+        "        or engine.begin\n",
+        "",
+        (STATEMENTS, "-k", "begins"),
+    ),
+    "a lent engine keeps the schema it had": Mutant(
+        SQL + "connections.py",
+        "if not self._owned:  # made anew",
+        "if False:  # made anew",
+        (STATEMENTS, "-k", "told_anew"),
+    ),
+    "many profiles go to another schema": Mutant(
+        SQL + "bulk.py",
+        'return f"{quote(schema)}.{table}" if schema else table',
+        "return table",
+        (STATEMENTS, "-k", "told_anew"),
+    ),
+    "an interrupted write is done later": Mutant(
+        SQL + "driver.py",
+        "driver.cancel_safe(timeout=CANCEL_SECONDS)",
+        "pass",
+        (STATEMENTS, "-k", "time_limit"),
+    ),
+    "a stricter server makes writers fail": Mutant(
+        SQL + "at_once.py",
+        "if is_overtaken(error):",
+        "if False:",
+        (STATEMENTS, "-k", "waited"),
     ),
     "an import reads the whole tenant": Mutant(
         SQL + "listing.py",
@@ -91,8 +121,8 @@ MUTANTS = {
     ),
     "a cancelled statement gives its connection back": Mutant(
         SQL + "driver.py",
-        "        connection.invalidate()\n",
-        "",
+        "            connection.invalidate()\n",
+        "            pass\n",
         (STATEMENTS, "-k", "interrupted"),
     ),
     "what was erased stays in the file": Mutant(

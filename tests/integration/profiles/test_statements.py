@@ -1,12 +1,15 @@
 """Statements on the driver's own cursor: the same as SQLAlchemy's, and seen by who listens."""
 
 import logging
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, insert
+from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from persona_judge_llm.preferences import Preference, Profile
@@ -92,7 +95,16 @@ def test_the_driver_and_sqlalchemy_say_the_same(
 
 
 @pytest.mark.parametrize(
-    "name", ["before_execute", "after_execute", "before_cursor_execute", "after_cursor_execute"]
+    "name",
+    [
+        "before_execute",
+        "after_execute",
+        "before_cursor_execute",
+        "after_cursor_execute",
+        "begin",
+        "commit",
+        "rollback",
+    ],
 )
 def test_who_listens_hears_every_statement(name: str) -> None:
     for target in (Engine, engine := create_engine("sqlite://")):
@@ -114,14 +126,59 @@ def test_who_logs_statements_sees_them(caplog: pytest.LogCaptureFixture) -> None
     assert "PRAGMA user_version" in caplog.text
 
 
-def test_who_handles_errors_or_has_another_schema_gets_what_sqlalchemy_does() -> None:
+@pytest.mark.parametrize("name", ["do_execute", "do_execute_no_params", "handle_error"])
+def test_who_stands_in_for_the_driver_is_asked(name: str) -> None:
     engine = create_engine("sqlite://")
-    elsewhere = engine.execution_options(schema_translate_map={None: "other"})
-    with elsewhere.connect() as connection:
-        assert not driver.is_direct(connection)
-    event.listen(engine, "handle_error", hear)
+    event.listen(engine, name, hear)
     with engine.connect() as connection:
         assert not driver.is_direct(connection)
+
+
+@pytest.fixture
+def two_schemas(postgres_server: PostgresServer) -> Iterator[Engine]:
+    """An engine with one connection, on a database with our tables in `one` and in `two`."""
+    name = postgres_server.create_database()
+    for schema in ("one", "two"):
+        postgres_server.psql(f"CREATE SCHEMA {schema}", database=name)
+        url = make_url(postgres_server.url(name))
+        url = url.update_query_dict({"options": f"-csearch_path={schema}"})
+        with SQLProfileStore(url) as store:
+            store.upgrade()
+            store.put(Profile("ana", (Preference(f"of {schema}"),)))
+    engine = create_engine(
+        make_url(postgres_server.url(name)).set(drivername="postgresql+psycopg"),
+        pool_size=1,
+        max_overflow=0,
+    )
+    yield engine
+    engine.dispose()
+
+
+def test_a_schema_that_is_chosen_when_a_transaction_begins(two_schemas: Engine) -> None:
+    now = ["one"]
+
+    @event.listens_for(two_schemas, "begin")
+    def choose(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SET search_path TO {now[0]}")
+
+    store = SQLProfileStore(two_schemas)
+    for now[0] in ("one", "two", "one"):
+        assert store.get("ana").preferences[0].text.startswith(f"of {now[0]}")
+        store.update("ana", "p1", text=f"of {now[0]}, changed")
+        assert store.get("ana").preferences[0].text == f"of {now[0]}, changed"
+
+
+def test_a_schema_that_the_engine_is_told_of_and_told_anew(two_schemas: Engine) -> None:
+    store = None
+    for schema in ("one", "two", "one"):
+        two_schemas.update_execution_options(schema_translate_map={None: schema})
+        with two_schemas.connect() as connection:
+            connection.exec_driver_sql("SET search_path TO one")
+            connection.commit()
+        store = store or SQLProfileStore(two_schemas)
+        assert store.get("ana").preferences[0].text.startswith(f"of {schema}")
+        store.put_many([Profile(f"only in {schema}")])
+        assert list(store.list_users()) == ["ana", f"only in {schema}"]
 
 
 def test_statements_are_kept_compiled_for_several_engines_and_not_for_all() -> None:
@@ -232,6 +289,66 @@ def test_a_write_at_once_that_another_one_overtakes_does_nothing_and_is_made_ane
         (3, "add"),
     ]
     store.close()
+
+
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_a_write_at_once_that_waited_for_another_one_is_made_anew(
+    postgres_server: PostgresServer, level: str
+) -> None:
+    name = postgres_server.create_database()
+    postgres_server.psql(
+        f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'", database=name
+    )
+    url = postgres_server.url(name)
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with SQLProfileStore(url) as store, ThreadPoolExecutor(1) as pool:
+        store.upgrade()
+        store.put(Profile("ana", (Preference("one"),)))
+        with engine.begin() as other:
+            other.execute(update(rows.profiles).values(version=7))
+            added = pool.submit(store.add, "ana", Preference("two"))
+            wait_for_a_lock(postgres_server, name)
+        assert added.result().version == 8
+        assert [p.text for p in store.get("ana").preferences] == ["one", "two"]
+    engine.dispose()
+
+
+def wait_for_a_lock(server: PostgresServer, database: str) -> None:
+    waiting = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{database}'"
+    end = time.monotonic() + 10
+    while not server.psql(f"{waiting} AND wait_event_type = 'Lock'"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_write_at_once_that_a_time_limit_ends_is_not_done_later(
+    postgres_server: PostgresServer,
+) -> None:
+    class TimeLimit(Exception):  # noqa: N818
+        pass
+
+    def end(*_: object) -> None:
+        raise TimeLimit
+
+    name = postgres_server.create_database()
+    url = postgres_server.url(name)
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        with SQLProfileStore(url) as store:
+            store.upgrade()
+            store.put(Profile("ana"))
+            with engine.begin() as other:
+                other.execute(select(rows.profiles.c.id).with_for_update())
+                signal.setitimer(signal.ITIMER_REAL, 0.5)
+                with pytest.raises(TimeLimit):
+                    store.add("ana", Preference("once"))
+            assert store.add("ana", Preference("once")).version == 2
+            assert [p.text for p in store.get("ana").preferences] == ["once"]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        engine.dispose()
 
 
 def test_an_old_snapshot_is_forgotten_by_a_write_at_once(postgres_server: PostgresServer) -> None:
