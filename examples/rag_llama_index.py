@@ -68,7 +68,12 @@ class MiniLM(BaseEmbedding):
 
 def read(folder: Path = DOCUMENTS) -> VectorStoreIndex:
     """Index the text files of a folder."""
-    documents = SimpleDirectoryReader(str(folder), required_exts=[".txt"]).load_data()
+    documents = SimpleDirectoryReader(
+        str(folder),
+        required_exts=[".txt"],
+        # By default the whole path is embedded with the text, and tells for what is found.
+        file_metadata=lambda path: {"file_name": Path(path).name},
+    ).load_data()
     return VectorStoreIndex.from_documents(documents, embed_model=MiniLM())
 
 

@@ -47,6 +47,7 @@ def lived(store: Any) -> list[object]:
     """Write in every way, and return all that can be read afterwards; no times."""
     store.upgrade()
     seen: list[object] = [
+        store.put(Profile("dan", (Preference("left alone"), FULL, Preference("and this")))),
         store.put(Profile("ana", (Preference("one"), FULL), settings={"a": [1, None, "ü"]})),
         store.add("ana", Preference("three"), expected_version=1, actor="me"),
         store.update("ana", "p1", weight=3, opposes=["p3"], dimension="length"),
@@ -59,7 +60,7 @@ def lived(store: Any) -> list[object]:
         store.get_version("ana"),
         list(store.list_users()),
     ]
-    for user in ("ana", "bob", "cem"):
+    for user in ("ana", "bob", "cem", "dan"):
         seen.append(store.get(user))
         seen.append([(e.version, e.action, e.actor, e.undoes) for e in store.history(user)])
     return seen
