@@ -10,7 +10,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only, is_exit_exception
 
-_DRIVERS = frozenset(("pysqlite", "aiosqlite", "psycopg"))
+# Not aiosqlite: past SQLAlchemy, writers and a checkpoint were seen to wait for each other.
+_DRIVERS = frozenset(("pysqlite", "psycopg"))
 CANCEL_SECONDS = 2.0
 """How long a server may take to end a statement that nobody waits for any more."""
 
@@ -103,12 +104,18 @@ def _pipelines(dialect: Dialect) -> bool:
 
 def _run(connection: Connection, text: str, given: Any) -> Found:  # noqa: ANN401
     cursor: Any = connection.connection.cursor()
-    if given is None:
-        cursor.execute(text)
-    else:
-        cursor.execute(text, given)
-    columns = cursor.description or ()
-    found = Found(cursor.fetchall() if columns else (), cursor.rowcount, columns)
+    try:
+        if given is None:
+            cursor.execute(text)
+        else:
+            cursor.execute(text, given)
+        columns = cursor.description or ()
+        found = Found(cursor.fetchall() if columns else (), cursor.rowcount, columns)
+    except Exception:
+        # While it is open, what failed still reads a SQLite file, and keeps others waiting.
+        with contextlib.suppress(connection.dialect.loaded_dbapi.Error):
+            cursor.close()
+        raise
     cursor.close()
     return found
 

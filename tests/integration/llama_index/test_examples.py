@@ -73,9 +73,13 @@ def test_each_call_is_its_readers_and_nobody_elses(
 def test_the_passages_stand_in_the_prompts(
     example: dict[str, Any], calls: list[PreparedCall]
 ) -> None:
-    passage = (example["DOCUMENTS"] / "opening_hours.txt").read_text().strip()
-    assert all(passage in call.prompt_a for call in calls[:3])
-    assert passage not in calls[-1].prompt_a
+    hours, garden, tomatoes = (
+        (example["DOCUMENTS"] / f"{name}.txt").read_text().strip()
+        for name in ("opening_hours", "people", "tomatoes")
+    )
+    assert all(hours in call.prompt_a for call in calls[:3])
+    assert garden in calls[-1].prompt_a
+    assert not any(tomatoes in call.prompt_a for call in calls)
 
 
 def test_the_second_turn_of_the_chat_knows_the_first(
