@@ -56,6 +56,11 @@ class ProfileCache:
         self._lock = threading.Lock()
         self._entries = OrderedDict()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is anything to keep a profile in."""
+        return self._size > 0
+
     def fresh(self, user_id: str) -> Profile | None:
         """Return the profile if it may be served without asking the database."""
         if not self._size or not isinstance(user_id, str):
@@ -80,8 +85,6 @@ class ProfileCache:
 
     def fill(self, user_id: str, found: Stamped, mark: Mark) -> Profile | None:
         """Keep what was read and return what is to be served; None: overtaken, read once more."""
-        if not self._size:
-            return found.profile
         with self._lock:
             if self._marks[self._slot(user_id)] != mark.changes:
                 return None

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from persona_judge_llm.forking import renew_after_fork
 from persona_judge_profiles import urls
-from persona_judge_profiles.statements import say
+from persona_judge_profiles.driver import Found
+from persona_judge_profiles.statements import Call, ask, run, say
 from persona_judge_profiles.waiting import Turns, pause
 
 S = TypeVar("S")
@@ -51,6 +52,7 @@ class Connections:
         self._by_loop: dict[asyncio.AbstractEventLoop, Engine] = {}
         self._levels: dict[tuple[Engine, str], Engine] = {}
         self._only_one = only_one
+        self._asks_alone = self._owned and not only_one and not self.on_loop
         self._parents: list[object] = []
         renew_after_fork(self)
 
@@ -105,6 +107,18 @@ class Connections:
                 if last or not error.connection_invalidated:
                     raise
         raise AssertionError  # the second attempt returned or raised
+
+    def ask(self, call: Call) -> Found:
+        """Return what one statement finds that stands alone; see `read`."""
+        if self._asks_alone:
+            try:
+                found = ask(self._engine, call)
+                if found is not None:
+                    return found
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+        return self.read(lambda connection: run(connection, call)[0])
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` does in a transaction; once more where the connection was dead.

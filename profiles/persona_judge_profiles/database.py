@@ -2,8 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,6 +13,7 @@ from persona_judge_llm.errors import InvalidParameterError, ProfileStoreUnavaila
 from persona_judge_profiles import schema
 from persona_judge_profiles.connections import Connections
 from persona_judge_profiles.failures import translated
+from persona_judge_profiles.statements import Call
 from persona_judge_profiles.urls import open_engine, parse_url
 from persona_judge_profiles.waiting import Turns
 
@@ -47,6 +48,10 @@ class Database:
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` reads on a connection on which each statement stands alone."""
         return self._translating(lambda: self._with_tables().read(work))
+
+    def ask(self, call: Call) -> Sequence[Sequence[Any]]:
+        """Return the rows that one statement finds that stands alone."""
+        return self._translating(lambda: self._with_tables().ask(call).rows)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Return what `work` does in a transaction that other writers wait for."""

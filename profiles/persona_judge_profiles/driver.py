@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, PoolProxiedConnection
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only, is_exit_exception
@@ -34,10 +34,19 @@ def is_direct(connection: Connection) -> bool:
 
     It must be one that is known here, nobody may listen, and no table may have another schema.
     """
-    engine, dialect = connection.engine, connection.dialect
+    options = connection.get_execution_options()
+    return not options.get("schema_translate_map") and _is_unheard(connection.engine)
+
+
+def may_ask(engine: Engine) -> bool:
+    """Tell whether `ask` may be used: as `is_direct`, and nobody waits for connections to come."""
+    return not engine.dispatch.engine_connect and _is_unheard(engine)
+
+
+def _is_unheard(engine: Engine) -> bool:
+    dialect = engine.dialect
     return (
         dialect.driver in _DRIVERS
-        and not connection.get_execution_options().get("schema_translate_map")
         and not engine.logger.isEnabledFor(logging.INFO)
         # The engine's, as to join a connection's costs half a query.
         and not _is_heard(engine.dispatch, dialect.dispatch)
@@ -69,7 +78,7 @@ def run(connection: Connection, *asked: Asked) -> list[Found]:
     dialect = connection.dialect
     try:
         if len(asked) == 1 or not _pipelines(dialect):
-            return [_run(connection, *one) for one in asked]
+            return [_run(connection.connection, dialect, *one) for one in asked]
         driver: Any = connection.connection.driver_connection
         if dialect.is_async:
             return await_only(_pipeline_async(driver, asked))
@@ -79,6 +88,32 @@ def run(connection: Connection, *asked: Asked) -> list[Found]:
     except BaseException as error:
         _give_up(connection, error)
         raise
+
+
+def ask(engine: Engine, asked: Asked) -> Found:
+    """Run one statement that stands alone on a connection of the engine's pool.
+
+    The engine must be one whose connections commit each statement.
+
+    Raises:
+        DBAPIError: as SQLAlchemy does.
+    """
+    dialect = engine.dialect
+    try:
+        pooled = engine.raw_connection()
+    except dialect.loaded_dbapi.Error as error:
+        raise _wrapped(dialect, error) from error
+    try:
+        found = _run(pooled, dialect, *asked)
+    except BaseException as error:
+        # SQLAlchemy's own connection costs as much as the pool's, so it is made where it is needed.
+        with Connection(engine, pooled) as connection:
+            if isinstance(error, dialect.loaded_dbapi.Error):
+                _fail(connection, error)
+            _give_up(connection, error)
+            raise
+    pooled.close()
+    return found
 
 
 def _give_up(connection: Connection, error: BaseException) -> None:
@@ -102,8 +137,13 @@ def _pipelines(dialect: Dialect) -> bool:
     return dialect.driver == "psycopg" and bool(driver.Pipeline.is_supported())
 
 
-def _run(connection: Connection, text: str, given: Any) -> Found:  # noqa: ANN401
-    cursor: Any = connection.connection.cursor()
+def _run(
+    pooled: PoolProxiedConnection,
+    dialect: Dialect,
+    text: str,
+    given: Any,  # noqa: ANN401
+) -> Found:
+    cursor: Any = pooled.cursor()
     try:
         if given is None:
             cursor.execute(text)
@@ -113,7 +153,7 @@ def _run(connection: Connection, text: str, given: Any) -> Found:  # noqa: ANN40
         found = Found(cursor.fetchall() if columns else (), cursor.rowcount, columns)
     except Exception:
         # While it is open, what failed still reads a SQLite file, and keeps others waiting.
-        with contextlib.suppress(connection.dialect.loaded_dbapi.Error):
+        with contextlib.suppress(dialect.loaded_dbapi.Error):
             cursor.close()
         raise
     cursor.close()
@@ -145,7 +185,9 @@ def _fail(connection: Connection, error: Exception) -> NoReturn:
     if dialect.is_disconnect(error, connection.connection, None):  # type: ignore[arg-type]
         # Fails, too: so SQLAlchemy learns that all connections from before are of no use.
         connection.exec_driver_sql("SELECT 1")
+    raise _wrapped(dialect, error) from error
+
+
+def _wrapped(dialect: Dialect, error: Exception) -> BaseException:
     base = dialect.loaded_dbapi.Error
-    raise DBAPIError.instance(
-        None, None, error, base, hide_parameters=True, dialect=dialect
-    ) from error
+    return DBAPIError.instance(None, None, error, base, hide_parameters=True, dialect=dialect)

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import (
     Connection,
     Table,
-    Text,
     bindparam,
     delete,
     insert,
@@ -18,10 +17,11 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
+from sqlalchemy.types import NullType
 
 from persona_judge_llm.preferences import NO_NAMES, Preference, Profile
 from persona_judge_profiles.statements import Call, Statement, run
-from persona_judge_profiles.tables import EventRow, FeedbackRow, PreferenceRow, ProfileRow
+from persona_judge_profiles.tables import EventRow, FeedbackRow, PreferenceRow, ProfileRow, moment
 
 # The tables, not the mapped classes: one Core statement costs a fifth of an ORM session.
 profiles = cast("Table", ProfileRow.__table__)
@@ -32,13 +32,13 @@ feedback = cast("Table", FeedbackRow.__table__)
 OWNER = (profiles.c.tenant == bindparam("tenant"), profiles.c.user_id == bindparam("user"))
 _NAMES = tuple(f.name for f in dataclasses.fields(Preference))
 _STAMP = (profiles.c.incarnation, profiles.c.version)
-# JSON is read as text: most of it is empty, and a type of our own costs more than the query does.
-HEAD = (profiles.c.id, *_STAMP, type_coerce(profiles.c.settings, Text).label("settings"))
+# As the driver gives them: most JSON is empty and most moments are not there, and to let types
+# turn a column into values costs more than to look at each.
+_AS_FOUND = NullType()
+HEAD = (profiles.c.id, *_STAMP, type_coerce(profiles.c.settings, _AS_FOUND).label("settings"))
 """What `stamped` wants to be found of the profile, before `FIELDS`."""
 FIELDS = tuple(
-    type_coerce(preferences.c.opposes, Text).label(name)
-    if name == "opposes"
-    else preferences.c[name].label("preference_id" if name == "id" else name)
+    type_coerce(preferences.c[name], _AS_FOUND).label("preference_id" if name == "id" else name)
     for name in _NAMES  # in their order, for `_preferences`
 )
 _GET = Statement(
@@ -79,16 +79,20 @@ class Stamped(NamedTuple):
     key: int
 
 
+def get(tenant: str, user_id: str) -> Call:
+    """Return what finds the rows of a profile, for `stamped`; none where there is no profile."""
+    return Call(_GET, {"tenant": tenant, "user": user_id})
+
+
+def get_stamp(tenant: str, user_id: str) -> Call:
+    """Return what finds the fields of a profile's `Stamp`."""
+    return Call(_GET_STAMP, {"tenant": tenant, "user": user_id})
+
+
 def read(connection: Connection, tenant: str, user_id: str) -> Stamped | None:
     """Return the profile, by one statement, or None."""
-    found = _GET.rows(connection, {"tenant": tenant, "user": user_id})
+    found = run(connection, get(tenant, user_id))[0].rows
     return stamped(user_id, found) if found else None
-
-
-def read_stamp(connection: Connection, tenant: str, user_id: str) -> Stamp | None:
-    """Return the profile's stamp or None."""
-    found = _GET_STAMP.rows(connection, {"tenant": tenant, "user": user_id})
-    return Stamp(*found[0]) if found else None
 
 
 def lock(connection: Connection, tenant: str, user_id: str) -> int | None:
@@ -197,12 +201,12 @@ def _preferences(found: Sequence[Sequence[Any]]) -> tuple[Preference, ...]:
                 weight=weight,
                 kind=kind,
                 dimension=dimension,
-                active=active,
+                active=bool(active),
                 opposes=NO_NAMES if opposes == "[]" else frozenset(json.loads(opposes)),
-                expires_at=expires_at,
+                expires_at=None if expires_at is None else moment(expires_at),
                 source=source,
                 scope=scope,
-                confirmed=confirmed,
+                confirmed=bool(confirmed),
                 id=name,
             )
             for (

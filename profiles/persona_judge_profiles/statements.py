@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from sqlalchemy import Connection, Executable, Select
+from sqlalchemy import Connection, Engine, Executable, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
@@ -101,6 +101,15 @@ def run(connection: Connection, *calls: Call) -> list[Found]:
     asked = [call.statement.asked(dialect, call.parameters) for call in calls]
     brought = driver.run(connection, *asked)
     return [call.statement.read(dialect, found) for call, found in zip(calls, brought, strict=True)]
+
+
+def ask(engine: Engine, call: Call) -> Found | None:
+    """Return what one statement finds that stands alone; None where SQLAlchemy must be asked."""
+    if not driver.may_ask(engine):
+        return None
+    dialect = engine.dialect
+    found = driver.ask(engine, call.statement.asked(dialect, call.parameters))
+    return call.statement.read(dialect, found)
 
 
 def say(connection: Connection, text: str) -> None:

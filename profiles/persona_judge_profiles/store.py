@@ -85,15 +85,13 @@ class SQLProfileStore(ProfileWrites):
         if found is not None:
             return found
         check_user_id(user_id)
-        found = self._database.read(
-            lambda connection: reads.load(connection, self._tenant, user_id, self._cache)
-        )
+        found = reads.load(self._database.ask, self._tenant, user_id, self._cache)
         return changes.known(user_id, found)
 
     def get_version(self, user_id: str) -> int:
         """Return the stored version, or raise `UnknownUserError`."""
         check_user_id(user_id)
-        stamp = self._database.read(lambda c: rows.read_stamp(c, self._tenant, user_id))
+        stamp = reads.read_stamp(self._database.ask, self._tenant, user_id)
         if stamp is None:
             raise UnknownUserError(user_id)
         return stamp.version

@@ -52,11 +52,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         dialect: Dialect,  # noqa: ARG002
     ) -> datetime | None:
         """Give the zone back."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            return value.replace(tzinfo=timezone.utc)
-        return value.astimezone(timezone.utc)
+        return None if value is None else moment(value)
+
+
+def moment(stored: datetime | str) -> datetime:
+    """Return a stored moment in UTC; a SQLite driver gives the text that SQLAlchemy wrote."""
+    found = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
+    if found.tzinfo is None:
+        return found.replace(tzinfo=timezone.utc)
+    return found.astimezone(timezone.utc)
 
 
 # Most are empty, and to write or parse them costs more than the query does.

@@ -125,6 +125,24 @@ MUTANTS = {
         "            pass\n",
         (STATEMENTS, "-k", "interrupted"),
     ),
+    "a read alone is not heard": Mutant(
+        SQL + "driver.py",
+        "return not engine.dispatch.engine_connect and _is_unheard(engine)",
+        "return _is_unheard(engine)",
+        (STATEMENTS, "-k", "stands_alone"),
+    ),
+    "an interrupted read gives its connection back": Mutant(
+        SQL + "driver.py",
+        "            _give_up(connection, error)\n            raise\n    pooled",
+        "            raise\n    pooled",
+        (STATEMENTS, "-k", "interrupted"),
+    ),
+    "a read on a dead connection fails": Mutant(
+        SQL + "connections.py",
+        "if not error.connection_invalidated:",
+        "if True:",
+        (STATEMENTS, "-k", "dead"),
+    ),
     "what was erased stays in the file": Mutant(
         SQL + "urls.py",
         '"secure_delete=ON"',
@@ -175,8 +193,8 @@ MUTANTS = {
     ),
     "the cache serves a user who came back from an old entry": Mutant(
         SQL + "reads.py",
-        "rows.read_stamp(connection, tenant, user_id) == kept.stamp",
-        "rows.read_stamp(connection, tenant, user_id).version == kept.stamp.version",
+        "read_stamp(ask, tenant, user_id) == kept.stamp",
+        "read_stamp(ask, tenant, user_id).version == kept.stamp.version",
         (CACHE,),
     ),
     "the cache is filled with what a write overtook": Mutant(

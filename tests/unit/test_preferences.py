@@ -83,7 +83,7 @@ def test_the_longest_text_is_accepted() -> None:
 
 def test_a_preference_cannot_be_changed_and_opposes_is_a_set_of_its_own() -> None:
     opposes = ["a", "b"]
-    preference = Preference("x", opposes=opposes)  # type: ignore[arg-type]
+    preference = Preference("x", opposes=opposes)
     opposes.append("c")
     assert preference.opposes == frozenset("ab")
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import Connection, event, make_url
 
 from persona_judge_llm.errors import ProfileStoreUnavailableError
+from persona_judge_llm.feedback import FeedbackSummary
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.testing.stores import blocking
 from persona_judge_profiles import (
     AsyncSQLProfileStore,
     SQLProfileStore,
     at_once,
-    rows,
+    ratings,
     statements,
     writes,
 )
@@ -226,26 +227,26 @@ def test_a_pool_of_which_every_connection_is_in_use(
 ) -> None:
     before = store.put(Profile("ana", (Preference("one"),)))
     holding_one, let_go = threading.Semaphore(0), threading.Event()
-    read = rows.read
+    summary = ratings.summary
 
-    def read_slowly(connection: Connection, *args: str) -> object:
+    def add_up_slowly(connection: Connection, *args: str) -> object:
         holding_one.release()
         while not let_go.is_set():
             pause(0.01, on_loop=connection.dialect.is_async)
-        return read(connection, *args)
+        return summary(connection, *args)
 
     with monkeypatch.context() as patch, ThreadPoolExecutor(POOL + 2) as pool:
-        patch.setattr(rows, "read", read_slowly)
+        patch.setattr(ratings, "summary", add_up_slowly)
         try:
-            reading = [pool.submit(store.get, "ana") for _ in range(POOL)]
+            reading = [pool.submit(store.summary, "ana") for _ in range(POOL)]
             for _ in range(POOL):
                 assert holding_one.acquire(timeout=60)
-            for waiting in [pool.submit(calls(store)[name]) for name in ("get_version", "add")]:
+            for waiting in [pool.submit(calls(store)[name]) for name in ("get", "add")]:
                 with unavailable():
                     waiting.result(PATIENCE)
         finally:
             let_go.set()
-        assert [each.result(60) for each in reading] == [before] * POOL
+        assert [each.result(60) for each in reading] == [FeedbackSummary(0, None, None, {})] * POOL
     assert_untouched(store, before)
     assert store.add("ana", Preference("two")).version == 2
 

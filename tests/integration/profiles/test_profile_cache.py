@@ -13,7 +13,7 @@ from persona_judge_llm.errors import (
     UnknownUserError,
 )
 from persona_judge_llm.preferences import Preference, Profile
-from persona_judge_profiles import SQLProfileStore, rows
+from persona_judge_profiles import SQLProfileStore, reads
 from persona_judge_profiles.cache import ProfileCache
 from persona_judge_profiles.rows import Stamp, Stamped
 
@@ -154,7 +154,7 @@ def test_a_slow_reader_brings_nothing_old_back(
 ) -> None:
     store.put(Profile("ana", (Preference("old", id="p"),)))
     store._cache.forget("ana")
-    read = rows.read
+    read = reads.read
     served: list[str] = []
 
     def step() -> None:
@@ -169,7 +169,7 @@ def test_a_slow_reader_brings_nothing_old_back(
 
     def slow(*args: object) -> Stamped | None:
         found = read(*args)  # type: ignore[arg-type]
-        monkeypatch.setattr(rows, "read", read)
+        monkeypatch.setattr(reads, "read", read)
         # The reader holds what it read, and somebody else is served something newer meanwhile.
         step()
         served.append(outcome())
@@ -181,7 +181,7 @@ def test_a_slow_reader_brings_nothing_old_back(
         except UnknownUserError:
             return "nobody"
 
-    monkeypatch.setattr(rows, "read", slow)
+    monkeypatch.setattr(reads, "read", slow)
     outcome()  # the slow reader itself may tell what was true when it read
     served += [outcome(), outcome()]
     assert set(served) == {"new" if change in ("update", "erase and come back") else "nobody"}

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from persona_judge_llm.errors import ProfileStoreUnavailableError
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.testing.stores import blocking
 from persona_judge_profiles import AsyncSQLProfileStore, SQLProfileStore, at_once, driver, rows
@@ -255,6 +256,83 @@ def test_an_interrupted_statement_ends_its_connection(monkeypatch: pytest.Monkey
         with pytest.raises(KeyboardInterrupt):
             say(connection, "PRAGMA user_version")
         assert connection.invalidated
+
+
+def test_a_read_that_stands_alone_is_heard_by_who_listens(database: str) -> None:
+    heard: list[str] = []
+
+    def hear_connections(connection: Connection) -> None:
+        heard.append(connection.dialect.name)
+
+    def hear_statements(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        heard.append(statement.partition(" ")[0])
+
+    with SQLProfileStore(database) as store:
+        store.upgrade()
+        store.put(Profile("ana"))
+        for name, hears in (
+            ("engine_connect", hear_connections),
+            ("before_cursor_execute", hear_statements),
+        ):
+            heard.clear()
+            event.listen(Engine, name, hears)
+            try:
+                store.get("ana")
+            finally:
+                event.remove(Engine, name, hears)
+            assert len(heard) == 1
+            heard.clear()
+            store.get("ana")
+            assert not heard
+
+
+def test_a_read_that_is_interrupted_ends_its_connection(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with SQLProfileStore(database) as store:
+        store.upgrade()
+        before = store.put(Profile("ana"))
+        ended: list[object] = []
+        event.listen(store._database._connections._engine, "invalidate", lambda *a: ended.append(a))
+        with monkeypatch.context() as patch:
+            patch.setattr(driver, "_run", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                store.get("ana")
+        assert len(ended) == 1
+        assert store.get("ana") == before
+
+
+def test_a_read_on_a_dead_connection_is_made_once_more(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = postgres_server.create_database()
+    with SQLProfileStore(postgres_server.url(name)) as store:
+        store.upgrade()
+        before = store.put(Profile("ana"))
+        asked: list[object] = []
+        ask = driver.ask
+
+        def note(*arguments: Any) -> object:
+            asked.append(arguments)
+            return ask(*arguments)
+
+        monkeypatch.setattr(driver, "ask", note)
+        postgres_server.psql(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+        assert store.get("ana") == before
+        assert len(asked) == 1
+        assert store._database._connections._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_read_without_a_server_is_an_error_of_the_store() -> None:
+    with SQLProfileStore("postgresql://nobody@127.0.0.1:9/none") as store:
+        store._database._checked = True  # as if the server had gone since
+        with pytest.raises(ProfileStoreUnavailableError, match="did not answer"):
+            store.get("ana")
 
 
 def test_a_write_at_once_is_what_a_locked_one_is(
