@@ -254,14 +254,16 @@ def with_ids(preferences: tuple[Preference, ...]) -> tuple[Preference, ...]:
 
 
 def _change(profile: Profile, preferences: Iterable[Preference], action: Action) -> Change:
-    # What was inferred and is not confirmed lies inactive, whoever wrote it.
-    kept = with_ids(
-        tuple(
-            dataclasses.replace(p, active=False) if p.pending and p.active else p
-            for p in preferences
+    kept = tuple(preferences)
+    # Neither is so in an import, where all else would cost as much as to check the profile.
+    if any([p.id is None or p.source == "inferred" for p in kept]):
+        # What was inferred and is not confirmed lies inactive, whoever wrote it.
+        kept = with_ids(
+            tuple(
+                dataclasses.replace(p, active=False) if p.pending and p.active else p for p in kept
+            )
         )
-    )
-    if kept == profile.preferences:  # as in an import, where to build it anew would cost
+    if kept == profile.preferences:
         return Change(profile, action)
     return Change(dataclasses.replace(profile, preferences=kept), action)
 

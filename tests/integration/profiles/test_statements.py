@@ -189,7 +189,7 @@ def test_statements_are_kept_compiled_for_several_engines_and_not_for_all() -> N
     statement = Statement(insert(rows.feedback))
     dialects = [create_engine("sqlite://").dialect for _ in range(40)]
     for dialect in dialects:
-        assert statement._compile(dialect) is statement._compile(dialect)
+        assert statement.compiled(dialect) is statement.compiled(dialect)
     assert list(statement._compiled) == dialects[-16:]
 
 
