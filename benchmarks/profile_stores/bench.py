@@ -56,13 +56,13 @@ class Bench:
         self,
         what: tuple[str, list[float]],
         against: tuple[str, list[float]],
+        goal: float | None = 1.0,
         *,
         at_most: bool = False,
     ) -> None:
-        """Keep how our store stands to LangGraph's, which it should beat."""
-        compared = Comparison.of(
-            what, against, self.databases.name, self.sizes.goal(1.0), at_most=at_most
-        )
+        """Keep how our store stands to LangGraph's, which it should beat, or to something else."""
+        aim = None if goal is None else self.sizes.goal(goal)
+        compared = Comparison.of(what, against, self.databases.name, aim, at_most=at_most)
         self.result.comparisons.append(compared)
 
     def fill_theirs(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, event
 
-from benchmarks.profile_stores import people
+from benchmarks.profile_stores import people, plain
 from benchmarks.profile_stores.bench import Bench
 from benchmarks.profile_stores.theirs import NAMESPACE, name
 from benchmarks.profile_stores.timing import THREADS, Call, in_turn, pace, rate_of_threads
@@ -41,11 +41,19 @@ def measure(bench: Bench) -> None:
 
 def _one_thread(bench: Bench, rounds: Sequence[Sequence[str]]) -> str | None:
     """Time the reads in turn; return LangGraph's cheaper one, which ours is compared with."""
-    with SQLProfileStore(bench.url) as store, bench.theirs() as both:
+    with (
+        SQLProfileStore(bench.url) as store,
+        plain.reader(bench) as alone,
+        bench.theirs() as both,
+    ):
         if len(store.get(people.user_id(0)).preferences) != people.PREFERENCES:
             raise AssertionError("the store lacks preferences")
         theirs = _calls(bench, both)
-        methods: dict[str, Call] = {READ: store.get, "version of a user": store.get_version}
+        methods: dict[str, Call] = {
+            READ: store.get,
+            "version of a user": store.get_version,
+            plain.READ: alone,
+        }
         if both is not None:
             made = f"{name(bench.databases)}: get, made a Profile"
             methods |= theirs | {made: lambda user: _profile(both[0], user)}
@@ -56,6 +64,7 @@ def _one_thread(bench: Bench, rounds: Sequence[Sequence[str]]) -> str | None:
         goal = CPU_GOALS[bench.databases.name] if method == READ else None
         bench.note(method, CPU, cpu[method], goal, at_most=True)
         bench.note(method, RATE, rate[method])
+    bench.compare((f"{READ}, CPU", cpu[READ]), (plain.READ, cpu[plain.READ]), None, at_most=True)
     if both is None:
         return None
     for other in (*theirs, made):

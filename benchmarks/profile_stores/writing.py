@@ -4,9 +4,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from benchmarks.profile_stores import people, theirs
+from benchmarks.profile_stores import people, plain, theirs
 from benchmarks.profile_stores.bench import Bench
 from benchmarks.profile_stores.theirs import NAMESPACE
 from benchmarks.profile_stores.timing import Call, latencies, percentile
@@ -104,19 +104,37 @@ def _many(bench: Bench, store: SQLProfileStore) -> None:
     many, rounds = bench.sizes.many, bench.sizes.rounds
     strangers = (people.profile(number) for number in count(bench.sizes.users))
     theirs_strangers = count(bench.sizes.users)
-    ours, others = [], []
-    with bench.theirs() as both:
+    rates: dict[str, list[float]] = {}
+    name = theirs.name(bench.databases)
+    with bench.theirs() as both, plain.writer(bench) as alone:
         for _ in range(rounds):
             profiles = list(islice(strangers, many))
-            ours.append(many / _seconds(lambda: store.put_many(profiles)))  # noqa: B023
+            ready = plain.ready(bench, profiles)
+            calls: dict[str, Callable[[], object]] = {
+                MANY: lambda: store.put_many(profiles),  # noqa: B023
+                plain.WRITE: lambda: alone(ready),  # noqa: B023
+            }
             if both is not None:
                 numbers = list(islice(theirs_strangers, many))
-                others.append(many / _seconds(lambda: _put_batches(both[0], numbers)))  # noqa: B023
-    bench.note(MANY, "users/s", ours)
-    if others:
-        method = f"{theirs.name(bench.databases)}: batch of puts, an item a user"
-        bench.note(method, "users/s", others)
-        bench.compare((MANY, ours), (method, others))
+                by_user, by_preference = both
+                calls |= {
+                    f"{name}: batch of puts, an item a user": lambda: _put_batches(
+                        by_user,  # noqa: B023
+                        _items(numbers),  # noqa: B023
+                    ),
+                    f"{name}: batch of puts, an item a preference": lambda: _put_batches(
+                        by_preference,  # noqa: B023
+                        _items_of_each(numbers),  # noqa: B023
+                    ),
+                }
+            for method, call in calls.items():
+                rates.setdefault(method, []).append(many / _seconds(call))
+    for method, values in rates.items():
+        bench.note(method, "users/s", values)
+        if method != MANY:
+            bench.compare(
+                (MANY, rates[MANY]), (method, values), None if method == plain.WRITE else 1.0
+            )
     few = profiles[: max(1, many // 5)]
     unchanged = len(few) / _seconds(lambda: store.put_many(few))
     bench.note("put_many of users who are stored like that", "users/s", [unchanged])
@@ -128,12 +146,25 @@ def _many(bench: Bench, store: SQLProfileStore) -> None:
     )
 
 
-def _put_batches(store: "BaseStore", numbers: list[int]) -> None:
+_Item: TypeAlias = "tuple[tuple[str, ...], str, dict[str, Any]]"
+
+
+def _items(numbers: list[int]) -> "Iterator[_Item]":
+    for number in numbers:
+        yield (NAMESPACE,), people.user_id(number), people.values(number)
+
+
+def _items_of_each(numbers: list[int]) -> "Iterator[_Item]":
+    for number in numbers:
+        for preference in people.values(number)["preferences"]:
+            yield (NAMESPACE, people.user_id(number)), preference["id"], preference
+
+
+def _put_batches(store: "BaseStore", items: "Iterator[_Item]") -> None:
     from langgraph.store.base import PutOp
 
-    rest: Iterator[int] = iter(numbers)
-    while batch := list(islice(rest, _BATCH)):
-        store.batch(PutOp((NAMESPACE,), people.user_id(n), people.values(n)) for n in batch)
+    while batch := list(islice(items, _BATCH)):
+        store.batch(PutOp(*item) for item in batch)
 
 
 def _erased(bench: Bench, store: SQLProfileStore) -> None:

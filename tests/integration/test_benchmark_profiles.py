@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import profiles
-from benchmarks.profile_stores import people, theirs
+from benchmarks.profile_stores import people, plain, theirs
 from benchmarks.profile_stores.bench import Bench
 from benchmarks.profile_stores.databases import NoDatabaseError, SQLite, postgresql
 from benchmarks.profile_stores.sizes import QUICK
@@ -172,6 +172,6 @@ def test_figures_without_langgraph_are_still_measured(tmp_path, monkeypatch):
     assert path is None
     assert [gap.what for gap in result.gaps] == ["LangGraph SqliteStore"]
     assert {f.method for f in result.figures} >= set(OURS)
-    assert result.comparisons == []
+    assert [c.against for c in result.comparisons] == [plain.READ, plain.WRITE]
     assert all(check.held for check in result.checks)
     assert len(result.checks) == 3
