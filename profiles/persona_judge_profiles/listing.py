@@ -34,7 +34,7 @@ _page = _AFTER.subquery("page")
 _PAGE = Statement(
     select(_page.c.user_id, *_page.c[:-1], *FIELDS)
     .select_from(_page.outerjoin(preferences, preferences.c.profile_id == _page.c.id))
-    .order_by(_page.c.user_id, preferences.c.position)
+    .order_by(_page.c.user_id)
 )
 
 # PostgreSQL's estimates for tables that have just been filled make it read all of a tenant for a
@@ -48,7 +48,7 @@ _owned = (_TENANT, profiles.c.user_id == collate(_wanted.c.user_id, "C"))
 _locked = select(profiles.c.id).where(*_owned).with_for_update().lateral("locked")
 _profile = select(*HEAD).where(*_owned).offset(literal_column("0")).lateral("profile")
 _theirs = (
-    select(*FIELDS, preferences.c.position)
+    select(*FIELDS)
     .where(preferences.c.profile_id == _profile.c.id)
     .offset(literal_column("0"))
     .lateral("theirs")
@@ -57,9 +57,9 @@ _LOCK_EACH = Statement(
     select(_wanted.c.user_id).select_from(_wanted.join(_locked, true())),
 )
 _GET_EACH = Statement(
-    select(_wanted.c.user_id, *_profile.c, *_theirs.c[:-1])
+    select(_wanted.c.user_id, *_profile.c, *_theirs.c)
     .select_from(_wanted.join(_profile, true()).outerjoin(_theirs, true()))
-    .order_by(_wanted.c.user_id, _theirs.c.position)
+    .order_by(_wanted.c.user_id)
 )
 
 _each = func.json_each(bindparam("users")).table_valued("value", name="wanted")
@@ -68,7 +68,7 @@ _GET_EACH_SQLITE = Statement(
     select(profiles.c.user_id, *HEAD, *FIELDS)
     .select_from(profiles.outerjoin(preferences))
     .where(_TENANT, profiles.c.user_id.in_(select(_each.c.value)))
-    .order_by(profiles.c.user_id, preferences.c.position)
+    .order_by(profiles.c.user_id)
 )
 
 

@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
@@ -39,14 +40,9 @@ HEAD = (profiles.c.id, *_STAMP, type_coerce(profiles.c.settings, _AS_FOUND).labe
 """What `stamped` wants to be found of the profile, before `FIELDS`."""
 FIELDS = tuple(
     type_coerce(preferences.c[name], _AS_FOUND).label("preference_id" if name == "id" else name)
-    for name in _NAMES  # in their order, for `_preferences`
+    for name in ("position", *_NAMES)  # in their order, for `_preferences`
 )
-_GET = Statement(
-    select(*HEAD, *FIELDS)
-    .select_from(profiles.outerjoin(preferences))
-    .where(*OWNER)
-    .order_by(preferences.c.position)
-)
+_GET = Statement(select(*HEAD, *FIELDS).select_from(profiles.outerjoin(preferences)).where(*OWNER))
 _GET_STAMP = Statement(select(*_STAMP).where(*OWNER))
 _LOCK = Statement(select(profiles.c.id).where(*OWNER).with_for_update())
 _ONE = (preferences.c.profile_id == bindparam("owner"), preferences.c.id == bindparam("preference"))
@@ -62,6 +58,9 @@ MOVE = (
 _MOVE = Statement(MOVE)
 DELETE_PREFERENCE = Statement(delete(preferences).where(*_ONE))
 UPDATE_PREFERENCE = Statement(update(preferences).where(*_ONE), CHANGING)
+
+
+_POSITION = itemgetter(len(HEAD))
 
 
 class Stamp(NamedTuple):
@@ -116,6 +115,8 @@ def read_locked(connection: Connection, tenant: str, user_id: str) -> Stamped | 
 def stamped(user_id: str, found: Sequence[Sequence[Any]]) -> Stamped:
     """Return the profile whose rows were found: `HEAD` and `FIELDS` of each preference."""
     key, incarnation, version, settings = found[0][:4]
+    if len(found) > 1:  # here, as a database sorts a few rows as it would sort millions
+        found = sorted(found, key=_POSITION)
     profile = Profile(user_id, _preferences(found), version, _json(settings))
     return Stamped(profile, Stamp(incarnation, version), key)
 
@@ -210,6 +211,7 @@ def _preferences(found: Sequence[Sequence[Any]]) -> tuple[Preference, ...]:
                 id=name,
             )
             for (
+                _,
                 _,
                 _,
                 _,

@@ -47,6 +47,12 @@ MUTANTS = {
         'say(connection, "BEGIN DEFERRED")',
         (CONTRACT, "-k", "sqlite and file and many_threads"),
     ),
+    "preferences come as the database pleases": Mutant(
+        SQL + "rows.py",
+        "found = sorted(found, key=_POSITION)",
+        "found = list(found)",
+        (CONTRACT, "-k", "sqlite and file and order"),
+    ),
     "a failed write is kept": Mutant(
         SQL + "connections.py",
         'say(connection, "ROLLBACK")\n                raise',
