@@ -47,13 +47,16 @@ ENGINE_SETTINGS = (
     "assistant",
     "prefix_cache_bytes",
     "weights",
+    "cuda_graphs",
     "max_batch",
     "max_queue",
 )
-_CHOICES: dict[str, tuple[str, ...]] = {
+_CHOICES: dict[str, tuple[str | bool, ...]] = {
     "loop": get_args(Loop),
     "proposals": get_args(Proposals),
     "unknown_user": get_args(UnknownUserPolicy),
+    "require_user": (True, False),
+    "cuda_graphs": (True, False),
 }
 _LEAST = {"prefix_cache_bytes": 0, "max_batch": 1, "max_queue": 0}
 _DEFAULTS: dict[str, object] = {"persona": True}
@@ -85,14 +88,12 @@ def check_settings(values: Mapping[str, Any]) -> None:
     check_placement(values["placement"])
     check_strength(values["strength"])
     for name, allowed in _CHOICES.items():
-        if not isinstance(values[name], str) or values[name] not in allowed:
+        if not isinstance(values[name], type(allowed[0])) or values[name] not in allowed:
             raise InvalidParameterError(name, values[name], f"one of {allowed}")
     for name, least in _LEAST.items():
         value = values[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidParameterError(name, value, f"a whole number from {least}")
-    if not isinstance(values["require_user"], bool):
-        raise InvalidParameterError("require_user", values["require_user"], "True or False")
     if not callable(values["splitter"]):
         raise InvalidParameterError("splitter", values["splitter"], "callable")
     profiles = values["profiles"]

@@ -256,7 +256,7 @@ def with_ids(preferences: tuple[Preference, ...]) -> tuple[Preference, ...]:
 def _change(profile: Profile, preferences: Iterable[Preference], action: Action) -> Change:
     kept = tuple(preferences)
     # Neither is so in an import, where all else would cost as much as to check the profile.
-    if any([p.id is None or p.source == "inferred" for p in kept]):
+    if any(p.id is None or p.source == "inferred" for p in kept):
         # What was inferred and is not confirmed lies inactive, whoever wrote it.
         kept = with_ids(
             tuple(

@@ -84,13 +84,13 @@ class PersonaJudge:
         require_user: refuse calls that name no user and no preferences.
         unknown_user: "error", or "neutral" to answer unknown users by the plain model.
         loop: "dual" (one pass a token for both sides), or "reference" (Algorithm 1 as printed).
-        proposals: "auto" guesses tokens that the text has had before where that is faster; the
-            texts are the same, in law and for a seed.
+        proposals: "auto" guesses tokens that a text repeats where that pays; texts are the same.
         assistant: a small model of the same tokenizer; guesses where the text repeats nothing.
         prefix_cache_bytes: memory for what earlier calls computed, reused by prompts that begin
             with the same tokens; 0 switches it off.
         weights: form of a CPU model's linear layers, changed in place by "packed", "int8" and,
             where that pays, "auto" (see `prepare_weights`); "plain" leaves it as it is.
+        cuda_graphs: record steps on a CUDA device and replay them; see `RecordedSteps`.
         max_batch: calls that are decoded together; more wait their turn.
         max_queue: calls that may wait; more are refused with `EngineOverloadedError`.
 
@@ -118,13 +118,14 @@ class PersonaJudge:
         assistant: PreTrainedModel | LanguageModel | None = None,
         prefix_cache_bytes: int = 256 * 2**20,
         weights: WeightFormat = "plain",
+        cuda_graphs: bool = False,
         max_batch: int = 64,
         max_queue: int = 1024,
     ) -> None:
         check_settings(locals())
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise InvalidParameterError("tokenizer", type(tokenizer).__name__, "the model's own")
-        self.language_model = adapted(model, prefix_cache_bytes)
+        self.language_model = adapted(model, prefix_cache_bytes, cuda_graphs=cuda_graphs)
         if isinstance(model, PreTrainedModel):
             prepare_weights(model, weights)
         elif weights not in ("plain", "auto"):

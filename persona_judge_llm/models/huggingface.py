@@ -20,6 +20,7 @@ from persona_judge_llm.models.grouped_attention import NAME, GroupedAttention
 from persona_judge_llm.models.layout import Layout
 from persona_judge_llm.models.port import LanguageModel
 from persona_judge_llm.models.prefix_cache import PrefixCache
+from persona_judge_llm.models.recorded_steps import Masks, RecordedSteps, on_cuda
 from persona_judge_llm.models.separate_context import SeparateContext
 from persona_judge_llm.models.slot_context import SlotContext
 from persona_judge_llm.models.slots import SlotCache
@@ -37,12 +38,19 @@ class HuggingFaceModel:
     Args:
         model: a causal decoder.
         prefix_cache_bytes: memory for what earlier calls computed; 0 keeps nothing.
+        recorded_steps: records the steps of attention models and replays them; None for neither.
 
     Raises:
         UnsupportedModelError: not a causal decoder.
     """
 
-    def __init__(self, model: PreTrainedModel, *, prefix_cache_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        prefix_cache_bytes: int = 0,
+        recorded_steps: RecordedSteps | None = None,
+    ) -> None:
         if getattr(model.config, "is_encoder_decoder", False) or not model.can_generate():
             raise UnsupportedModelError(
                 f"{type(model).__name__} is not a causal language model; "
@@ -61,6 +69,7 @@ class HuggingFaceModel:
         self._layer_types = set(getattr(self.config, "layer_types", None) or ())
         self.uses_slots = self._can_use_slots()
         self.prefix_cache = PrefixCache(prefix_cache_bytes)
+        self.recorded_steps = recorded_steps
         self.prompt_tokens_computed = 0
         """Tokens of prompts that went through a forward pass, of all calls so far."""
 
@@ -115,7 +124,7 @@ class HuggingFaceModel:
             and self.config._attn_implementation in _MASKED_ATTENTION  # noqa: SLF001
         )
 
-    def _masks(self, layout: Layout) -> Tensor | dict[str, Tensor] | None:
+    def _masks(self, layout: Layout) -> Masks:
         """Return the masks of a pass in the form that the model's forward takes."""
         dtype = self.model.dtype
         window = getattr(self.config, "sliding_window", None)
@@ -144,25 +153,71 @@ class HuggingFaceModel:
         )
         return logits
 
+    def step_slots(self, tokens: Tensor, layout: Layout, cache: SlotCache, last: int) -> Tensor:
+        """Run one pass like `forward_slots`, from a recording where there is one."""
+        steps = self.recorded_steps
+        if steps is None:
+            return self.forward_slots(tokens, layout, cache, last)
+
+        def forward(tokens: Tensor, positions: Tensor, masks: Masks) -> Tensor:
+            # Entered for each run: what one made of a mask, no other may read.
+            with self._grouped:
+                logits, _ = self._pass(
+                    last,
+                    input_ids=tokens,
+                    position_ids=positions,
+                    attention_mask=masks,
+                    past_key_values=cache,
+                )
+            return logits
+
+        with self.lock, torch.inference_mode():
+            return steps.run(forward, tokens, self._masks(layout), layout, cache, last)
+
     def forward(self, last: int, **inputs: Any) -> tuple[Tensor, Any]:  # noqa: ANN401
         """Run one pass; return the logits of the last positions, and the outputs."""
+        with self.lock, torch.inference_mode(), self._grouped:
+            return self._pass(last, **inputs)
+
+    def _pass(self, last: int, **inputs: Any) -> tuple[Tensor, Any]:  # noqa: ANN401
         if "logits_to_keep" in self._parameters:
             inputs["logits_to_keep"] = last
-        with self.lock, torch.inference_mode(), self._grouped:
-            outputs = self.model(use_cache=True, **inputs)
+        outputs = self.model(use_cache=True, **inputs)
         return outputs.logits[:, -last:], outputs
 
 
 def adapted(
-    model: PreTrainedModel | LanguageModel, prefix_cache_bytes: int, name: str = "model"
+    model: PreTrainedModel | LanguageModel,
+    prefix_cache_bytes: int,
+    name: str = "model",
+    *,
+    cuda_graphs: bool = False,
 ) -> LanguageModel:
     """Return a model as a `LanguageModel`, which it may be already.
 
     Raises:
-        InvalidParameterError: neither, under the `name` of the argument.
+        InvalidParameterError: neither, under the `name` of the argument; or graphs that it
+            cannot have.
     """
     if isinstance(model, PreTrainedModel):
-        return HuggingFaceModel(model, prefix_cache_bytes=prefix_cache_bytes)
+        adapter = HuggingFaceModel(model, prefix_cache_bytes=prefix_cache_bytes)
+        if cuda_graphs:
+            _check_graphs(adapter)
+            adapter.recorded_steps = RecordedSteps(on_cuda())
+        return adapter
+    if cuda_graphs:
+        raise InvalidParameterError("cuda_graphs", cuda_graphs, "False for a LanguageModel")
     if callable(getattr(model, "open", None)):
         return model
     raise InvalidParameterError(name, type(model).__name__, "a causal PreTrainedModel")
+
+
+def _check_graphs(adapter: HuggingFaceModel) -> None:
+    devices = {parameter.device for parameter in adapter.model.parameters()}
+    if {device.type for device in devices} != {"cuda"} or len(devices) > 1:
+        where = ", ".join(sorted(map(str, devices)))
+        expected = f"False for a model on {where}: graphs are of one CUDA device"
+        raise InvalidParameterError("cuda_graphs", True, expected)  # noqa: FBT003
+    if not adapter.uses_slots:
+        expected = f"False for {type(adapter.model).__name__}, whose memory is not in slots"
+        raise InvalidParameterError("cuda_graphs", True, expected)  # noqa: FBT003

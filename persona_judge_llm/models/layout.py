@@ -43,9 +43,10 @@ class Line:
 class Layout:
     """The lines of a cache, and the places of the current forward pass."""
 
-    def __init__(self, device: torch.device, rows: Sequence[int]) -> None:
-        """Make empty lines of so many rows each."""
+    def __init__(self, device: torch.device, rows: Sequence[int], grain: int = 1) -> None:
+        """Make empty lines of so many rows each; slots are attended to in blocks of `grain`."""
         self.device = device
+        self.grain = grain
         self.lines = [Line(count, 0, [0] * count) for count in rows]
         self.width = 0
         """Columns of the current pass, dummies included; 0 between passes."""
@@ -66,6 +67,11 @@ class Layout:
     def end(self) -> int:
         """Slots in use by the longest line, the current pass included."""
         return max(line.used for line in self.lines) + self.width
+
+    @property
+    def span(self) -> int:
+        """Slots that a pass attends to, masked ones included: whole blocks."""
+        return -(-self.end // self.grain) * self.grain
 
     @property
     def aligned(self) -> bool:
@@ -127,8 +133,8 @@ class Layout:
         self.positions, self._own = positions, owners
         used = torch.tensor([[line.used] for line in self.lines], device=self.device)
         self.slots = used + torch.arange(self.width, device=self.device)
-        self._owners = _widened(self._owners, self.end).scatter_(1, self.slots, owners)
-        self._placed = _widened(self._placed, self.end).scatter_(1, self.slots, positions)
+        self._owners = _widened(self._owners, self.span).scatter_(1, self.slots, owners)
+        self._placed = _widened(self._placed, self.span).scatter_(1, self.slots, positions)
 
     def advance(self, counts: Sequence[int]) -> None:
         """End a pass in which each row got `counts[row]` tokens; dummies are given up."""
@@ -154,17 +160,17 @@ class Layout:
         self.advance([-count for count in counts])
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> Tensor:
-        """Return the additive mask of the current pass, [lines, 1, width, slots in use].
+        """Return the additive mask of the current pass, [lines, 1, width, span].
 
         A token sees the slots that come no later than its own, that all its owners own, and, with
         a window, whose position is less than `window` before its own.
         """
-        slot = torch.arange(self.end, device=self.device)
+        slot = torch.arange(self.span, device=self.device)
         own = self._own[:, :, None]
-        owned = self._owners[:, None, : self.end] & own == own
+        owned = self._owners[:, None, : self.span] & own == own
         visible = (slot <= self.slots[:, :, None]) & owned
         if window is not None:
-            visible &= self._placed[:, None, : self.end] > self.positions[:, :, None] - window
+            visible &= self._placed[:, None, : self.span] > self.positions[:, :, None] - window
         hidden = torch.finfo(dtype).min
         mask = torch.zeros(visible.shape, dtype=dtype, device=self.device)
         return mask.masked_fill_(~visible, hidden)[:, None]

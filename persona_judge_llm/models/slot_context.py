@@ -19,7 +19,8 @@ class SlotContext:
 
     def __init__(self, model: "HuggingFaceModel", num_rows: int) -> None:
         self._model = model
-        self.layout = Layout(model.device, [1] * num_rows)
+        grain = model.recorded_steps.grain if model.recorded_steps else 1
+        self.layout = Layout(model.device, [1] * num_rows, grain)
         self.cache = SlotCache(model.config.num_hidden_layers, self.layout)
 
     def join(self, groups: Sequence[Sequence[Sequence[int]]]) -> "SlotJoining":
@@ -47,7 +48,7 @@ class SlotContext:
         # Where every line is one row, the columns are its tokens and the last ones are enough.
         alone = columns.source.shape[1] == width
         wanted = last if alone else columns.source.shape[1]
-        logits = self._model.forward_slots(
+        logits = self._model.step_slots(
             tokens.reshape(-1)[columns.source], layout, self.cache, wanted
         )
         layout.advance(counts)
@@ -75,6 +76,8 @@ class SlotContext:
             for layer in self.cache.slot_layers:
                 layer.move(moves, end)
         else:
+            if self._model.recorded_steps and self.layout.lines:
+                self._model.recorded_steps.give_back(self.cache)
             self.cache = SlotCache(self._model.config.num_hidden_layers, self.layout)
         self.layout.keep(lines)
         if lines:
@@ -93,7 +96,13 @@ class SlotContext:
 
     def take_over(self, layout: Layout, cache: SlotCache) -> None:
         """Add a line that was computed by itself."""
-        if self.layout.lines:
+        spare = None
+        if self._model.recorded_steps and not self.layout.lines:
+            spare = self._model.recorded_steps.take()
+        if spare is not None:
+            spare.follow(self.layout)
+            self.cache = spare
+        if self.layout.lines or spare is not None:
             for own, new in zip(self.cache.slot_layers, cache.slot_layers, strict=True):
                 keys, values = new.states()
                 end = layout.lines[0].used

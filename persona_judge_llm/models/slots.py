@@ -49,18 +49,28 @@ class SlotLayer(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         layout = self._layout
-        live = len(layout.lines), layout.end
-        self.keys = _roomy(self.keys, *live)
-        self.values = _roomy(self.values, *live)
-        for buffer, states in ((self.keys, key_states), (self.values, value_states)):
-            if layout.aligned:
+        live = len(layout.lines), layout.span
+        self.make_room()
+        for buffer, states in zip(self.states(), (key_states, value_states), strict=True):
+            # In blocks, the places must be read from a tensor: a recording has them from there.
+            if layout.aligned and layout.grain == 1:
                 start = layout.lines[0].used
                 buffer[: live[0], :, start : start + layout.width] = states
             else:
                 # Layers may be on other devices than the layout.
                 rows = torch.arange(live[0], device=states.device)[:, None]
                 buffer[rows, :, layout.slots.to(states.device)] = states.transpose(1, 2)
-        return self.keys[: live[0], :, : live[1]], self.values[: live[0], :, : live[1]]
+        keys, values = self.states()
+        return keys[: live[0], :, : live[1]], values[: live[0], :, : live[1]]
+
+    def make_room(self) -> None:
+        """Let the buffers grow to what the current pass attends to."""
+        live = len(self._layout.lines), self._layout.span
+        self.keys, self.values = (_roomy(buffer, *live) for buffer in self.states())
+
+    def follow(self, layout: Layout) -> None:
+        """Be where another layout says from now on."""
+        self._layout = layout
 
     def get_seq_length(self) -> int:
         """Return the slots in use by the longest line."""
@@ -134,10 +144,35 @@ class SlotCache(Cache):
     """The cache of all layers."""
 
     def __init__(self, num_layers: int, layout: Layout) -> None:
+        self.layout = layout
         self.slot_layers = [SlotLayer(layout) for _ in range(num_layers)]
         super().__init__(layers=[*self.slot_layers])
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether a pass or another cache has filled the layers."""
+        return all(layer.is_initialized for layer in self.slot_layers)
+
+    def buffers(self) -> list[Tensor]:
+        """Return the keys and values of all layers."""
+        return [buffer for layer in self.slot_layers for buffer in layer.states()]
+
+    def make_room(self) -> None:
+        """Let all layers grow to what the current pass attends to."""
+        for layer in self.slot_layers:
+            layer.make_room()
+
+    def follow(self, layout: Layout) -> None:
+        """Be where another layout says from now on."""
+        self.layout = layout
+        for layer in self.slot_layers:
+            layer.follow(layout)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(buffer.nbytes for buffer in self.buffers())
+
     def bytes_of(self, slots: int) -> int:
         """Return how many bytes so many slots of one line take in all layers."""
-        buffers = [buffer for layer in self.slot_layers for buffer in layer.states()]
-        return slots * sum(b.shape[1] * b.shape[3] * b.element_size() for b in buffers)
+        return slots * sum(b.shape[1] * b.shape[3] * b.element_size() for b in self.buffers())

@@ -23,6 +23,7 @@ from persona_judge_llm.decoding.reference import ReferenceDecoding
 from persona_judge_llm.decoding.tasks import DecodeTask
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.huggingface import HuggingFaceModel
+from persona_judge_llm.models.recorded_steps import RecordedSteps, rehearsed
 from persona_judge_llm.sampling import RowParams, SamplingParams, logits_to_probs
 from persona_judge_llm.testing import HistoryModel, tiny_model
 
@@ -295,6 +296,15 @@ def test_sides_that_share_a_beginning_have_the_law():
     # The beginning once for both, but for the last token of it.
     each = len(BEGINNING) + 2 + 1
     assert model.prompt_tokens_computed == REAL_SAMPLES * each
+    assert p_value(real_law(REAL_A, REAL_B), counts) > 0.001
+
+
+def test_recorded_steps_have_the_law():
+    steps = RecordedSteps(rehearsed, grain=16)
+    counts = real_counts(
+        HuggingFaceModel(real_model(), recorded_steps=steps), REAL_A, REAL_B, REAL_SAMPLES
+    )
+    assert steps.replayed
     assert p_value(real_law(REAL_A, REAL_B), counts) > 0.001
 
 

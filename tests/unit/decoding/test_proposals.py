@@ -28,6 +28,7 @@ from persona_judge_llm.errors import (
 )
 from persona_judge_llm.metrics import Metrics
 from persona_judge_llm.models.huggingface import HuggingFaceModel
+from persona_judge_llm.models.recorded_steps import RecordedSteps, rehearsed
 from persona_judge_llm.rules import BLEND_RULES, COMPOSING, Blend
 from persona_judge_llm.sampling import SamplingParams
 from persona_judge_llm.testing import HistoryModel, tiny_model
@@ -45,6 +46,9 @@ PARAMS = {
 MODELS = {
     "history": lambda: HistoryModel(vocab_size=6, seed=5),
     "Hugging Face": lambda: HuggingFaceModel(tiny_model()),
+    "recorded": lambda: HuggingFaceModel(
+        tiny_model(), recorded_steps=RecordedSteps(rehearsed, grain=16)
+    ),
 }
 HITS = {
     "always right": lambda place: True,

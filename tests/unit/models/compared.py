@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from persona_judge_llm.models.huggingface import HuggingFaceModel
 from persona_judge_llm.models.port import Joining
+from persona_judge_llm.models.recorded_steps import RecordedSteps
 from persona_judge_llm.models.slot_context import SlotContext
 from persona_judge_llm.testing import tiny_model
 
@@ -22,9 +23,16 @@ class Compared:
         prefix_cache_bytes: as for `HuggingFaceModel`.
     """
 
+    recorded_steps: RecordedSteps | None = None
+    """What the models of all new ones record their steps with."""
+
     def __init__(self, config: PreTrainedConfig, prefix_cache_bytes: int = 0) -> None:
         self.plain: PreTrainedModel = tiny_model(config, scale=3.0)
-        self.model = HuggingFaceModel(self.plain, prefix_cache_bytes=prefix_cache_bytes)
+        self.model = HuggingFaceModel(
+            self.plain,
+            prefix_cache_bytes=prefix_cache_bytes,
+            recorded_steps=self.recorded_steps,
+        )
         self.context = self.model.open()
         self.groups: list[list[list[int]]] = []
         """The texts that the rows of each group should hold."""

@@ -8,6 +8,7 @@ import random
 import pytest
 import torch
 
+from persona_judge_llm.models.recorded_steps import RecordedSteps, rehearsed
 from persona_judge_llm.models.slot_context import SlotContext
 from persona_judge_llm.models.slots import GROWTH, SPARE
 from tests.unit.models.compared import Compared
@@ -37,6 +38,13 @@ SLOTS = {  # what is common, short of anybody's last token, and what each has of
     "three prompts": 16 + 2 + 3 + 3,
 }
 LLAMA = IN_SLOTS["Llama"]
+
+
+@pytest.fixture(autouse=True, params=["run", "recorded"])
+def steps(request, monkeypatch):
+    """Runs every test once more with steps that are recorded."""
+    if request.param == "recorded":
+        monkeypatch.setattr(Compared, "recorded_steps", RecordedSteps(rehearsed, grain=16))
 
 
 @pytest.fixture(params=IN_SLOTS)
