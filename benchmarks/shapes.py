@@ -24,7 +24,7 @@ from transformers import (
 
 from persona_judge_llm import PersonaJudge, SamplingParams
 from persona_judge_llm.arguments import Proposals
-from persona_judge_llm.models.weights import WeightFormat
+from persona_judge_llm.models.weights import WeightFormat, packed
 from persona_judge_llm.preferences import Preference
 from persona_judge_llm.prompts import preference_block
 
@@ -124,6 +124,8 @@ def engine(
 ) -> PersonaJudge:
     """Return an engine in which nothing is on but what is asked for."""
     model = stock(folder, device)
+    if device == "cpu" and not packed.is_available(model.dtype):
+        model = model.float()  # as `PersonaJudge.from_pretrained` does
     return PersonaJudge(
         model,
         word_tokenizer(int(model.config.vocab_size)),

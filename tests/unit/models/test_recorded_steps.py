@@ -63,8 +63,8 @@ def test_replayed_steps_see_their_own_tokens_places_and_masks(steps, family):
     for step in range(12):
         compared.extend([1, 1, 1], seed=step)
         compared.extend([3, 3, 3], last=3, seed=step)
-        compared.rewind([step % 3, 2, 1])
-    assert steps.replayed > 12
+        compared.rewind([3, 4, 2 + step % 2])
+    assert steps.replayed > 8
     assert compared.difference < 1e-4
 
 
