@@ -125,7 +125,8 @@ def engine(
     """Return an engine in which nothing is on but what is asked for."""
     model = stock(folder, device)
     if device == "cpu" and not packed.is_available(model.dtype):
-        model = model.float()  # as `PersonaJudge.from_pretrained` does
+        # As `PersonaJudge.from_pretrained` does.
+        model = model.float()  # type: ignore[no-untyped-call]
     return PersonaJudge(
         model,
         word_tokenizer(int(model.config.vocab_size)),

@@ -17,6 +17,7 @@ _ATTEMPTS = 3
 
 def load(ask: Ask, tenant: str, user_id: str, cache: ProfileCache) -> Profile | None:
     """Return the profile as it is stored now, or None; one statement where nothing is cached."""
+    found = None
     if not cache.keeps:
         found = read(ask, tenant, user_id)
         return found.profile if found else None
