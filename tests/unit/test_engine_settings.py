@@ -39,6 +39,7 @@ BAD: dict[str, list[Any]] = {
     "assistant": ["a/model", 3, tiny_tokenizer()],
     "prefix_cache_bytes": [-1, None, 1.5, True, "1GB"],
     "weights": ["int4", None, [], 8],
+    "cuda_graphs": [None, "yes", 1],
     "max_batch": [0, -3, None, 2.0, True],
     "max_queue": [-1, None, 0.5, False],
 }
@@ -57,6 +58,7 @@ GOOD: dict[str, Any] = {
     "assistant": None,
     "prefix_cache_bytes": 0,
     "weights": "plain",
+    "cuda_graphs": False,
     "max_batch": 1,
     "max_queue": 0,
 }

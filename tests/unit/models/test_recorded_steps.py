@@ -151,12 +151,6 @@ def test_answers_are_those_of_an_engine_that_records_nothing():
     assert recording.language_model.recorded_steps.replayed > 20
 
 
-@pytest.mark.parametrize("value", [1, "yes", None])
-def test_the_setting_is_checked(value):
-    with pytest.raises(InvalidParameterError, match="cuda_graphs"):
-        PersonaJudge.bundled(device="cpu", cuda_graphs=value)
-
-
 def test_graphs_are_refused_where_there_can_be_none():
     with pytest.raises(InvalidParameterError, match="a model on cpu"):
         PersonaJudge.bundled(device="cpu", cuda_graphs=True)
