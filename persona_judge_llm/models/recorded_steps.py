@@ -11,7 +11,7 @@ beyond a row's own slots is masked, as it is for rows of unequal length.
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -181,13 +181,19 @@ class RecordedSteps:
     def _recorded(
         record: Record, forward: Forward, inputs: _Inputs, cache: SlotCache
     ) -> _Recording:
+        lines, buffers = [replace(line) for line in cache.layout.lines], cache.buffers()
+
         def run() -> Tensor:
-            # The cache writes where its layout says.
+            # The cache writes where its layout says. Whatever else there is is what there was when
+            # the step was recorded: so a rehearsal finds what a graph would not see change.
             layout = cache.layout
-            own, layout.slots = layout.slots, inputs.slots
+            own = layout.slots, layout.lines, cache.buffers()
+            layout.slots, layout.lines = inputs.slots, lines
+            cache.use(buffers)
             try:
                 return forward(inputs.tokens, inputs.positions, inputs.masks)
             finally:
-                layout.slots = own
+                layout.slots, layout.lines = own[:2]
+                cache.use(own[2])
 
         return _Recording(inputs, *record(run))

@@ -157,6 +157,11 @@ class SlotCache(Cache):
         """Return the keys and values of all layers."""
         return [buffer for layer in self.slot_layers for buffer in layer.states()]
 
+    def use(self, buffers: Sequence[Tensor]) -> None:
+        """Have these keys and values, in the order of `buffers`."""
+        for layer, keys, values in zip(self.slot_layers, buffers[::2], buffers[1::2], strict=True):
+            layer.fill(keys, values)
+
     def make_room(self) -> None:
         """Let all layers grow to what the current pass attends to."""
         for layer in self.slot_layers:

@@ -98,6 +98,17 @@ def test_the_next_text_finds_the_recordings_of_the_last_one_and_nothing_of_its_t
     assert compared.difference < 1e-4
 
 
+def test_logits_stay_what_they_are_when_the_next_step_is_replayed(steps):
+    compared = Compared(LLAMA)
+    compared.join([text(5, 9)])
+    found = [compared.context.extend(torch.tensor([[token]])) for token in range(3, 7)]
+    before = [logits.clone() for logits in found]
+    compared.context.extend(torch.tensor([[7]]))
+    assert steps.replayed == 3
+    assert all(map(torch.equal, found, before))
+    assert not torch.equal(found[-1], found[-2])
+
+
 def test_large_buffers_are_not_kept_for_the_next_text(steps, monkeypatch):
     monkeypatch.setattr(recorded_steps, "KEPT_BYTES", 1_000)
     compared = Compared(LLAMA)
