@@ -166,6 +166,10 @@ class Preference:
             check_text("id", id, MAX_USER_ID_LENGTH)
         _set_id(self, id)
 
+    def __post_init__(self) -> None:
+        """Check what was made past `__init__`, as pydantic and subclasses do."""
+        Preference.__init__(self, **{f.name: getattr(self, f.name) for f in fields(Preference)})
+
     @property
     def pending(self) -> bool:
         """Whether it was inferred and waits to be confirmed or rejected."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from persona_judge_llm.changes import with_ids
 from persona_judge_llm.errors import InvalidPreferenceError
@@ -79,6 +80,20 @@ def test_a_preference_equals_its_copies_and_hashes_like_them(preference: Prefere
 
 def test_the_longest_text_is_accepted() -> None:
     assert len(Preference("x" * 2_000).text) == 2_000
+
+
+@pytest.mark.parametrize("fields", [{"weight": -1.0}, {"text": "a\0b"}, {"scope": " "}])
+def test_a_preference_is_checked_however_it_is_made(fields):
+    @dataclasses.dataclass(frozen=True)
+    class Subclass(Preference):
+        mine: int = 0
+
+    made = TypeAdapter(Preference).validate_python({"text": "x", "opposes": ["p2"], "id": "p1"})
+    assert made == Preference("x", opposes=frozenset({"p2"}), id="p1")
+    assert Subclass("x", mine=3).mine == 3
+    for make in (lambda f: TypeAdapter(Preference).validate_python(f), lambda f: Subclass(**f)):
+        with pytest.raises(InvalidPreferenceError):
+            make({"text": "x", **fields})
 
 
 def test_a_preference_cannot_be_changed_and_opposes_is_a_set_of_its_own() -> None:
