@@ -14,7 +14,8 @@ from transformers.utils import logging
 from benchmarks.report import as_text
 from benchmarks.results import Result
 from benchmarks.shapes import FULL, QUICK, Shape, save
-from persona_judge_llm.models.weights import WeightFormat, int8
+from persona_judge_llm.models.weights import WeightFormat
+from persona_judge_llm.models.weights.preparing import int8_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,7 @@ class Setup:
         """The forms of weights that are compared on this device."""
         if self.device != "cpu":
             return ("auto",)
-        # A processor without exact 8-bit products has no third form to measure.
-        return ("plain", "packed", "int8") if int8.is_available() else ("plain", "packed")
+        return ("plain", "packed", "int8") if int8_kind() else ("plain", "packed")
 
     @property
     def best(self) -> WeightFormat:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_judge_llm.models.weights import int8
+from persona_judge_llm.models.weights.preparing import int8_kind
 
 ROOT = Path(__file__).parents[2]
 TITLES = (
@@ -45,7 +45,7 @@ def test_quick_mode_writes_every_table_and_its_checks_hold(tmp_path):
         rows = [line for line in report.splitlines() if line.startswith(f"| prompt {length} |")]
         for method in ("generate, as loaded", "dual, plain", "dual, packed"):
             assert any(f"| {method} |" in row for row in rows), (length, method)
-        assert any("| dual, int8 |" in row for row in rows) == int8.is_available()
+        assert any("| dual, int8 |" in row for row in rows) == (int8_kind() is not None)
     for door in ("threads", "asyncio", "generate_batch"):
         assert (
             f"| {door}: each answer is the one its call gets alone (float32) | 16 of 16 |" in report

@@ -12,7 +12,8 @@ from persona_judge_llm.decoding.proposals import PassCosts
 from persona_judge_llm.engine import PersonaJudge
 from persona_judge_llm.errors import InvalidParameterError, UnsupportedModelError
 from persona_judge_llm.in_memory import InMemoryProfileStore
-from persona_judge_llm.models.weights import int8, packed
+from persona_judge_llm.models.weights import packed
+from persona_judge_llm.models.weights.preparing import int8_kind
 from persona_judge_llm.preferences import Preference, Profile
 from persona_judge_llm.requests import Request
 from persona_judge_llm.sampling import SamplingParams
@@ -147,7 +148,7 @@ def test_packed_weights_give_the_text_of_plain_ones(params):
     assert answers[0].token_ids == answers[1].token_ids
 
 
-@pytest.mark.skipif(not int8.is_available(), reason="no such kernels here")
+@pytest.mark.skipif(int8_kind() is None, reason="no such kernels here")
 def test_int8_weights_answer_alike_alone_and_in_company():
     engine = tiny_engine(weights="int8")
     requests = [Request(f"{n}", preferences=LIKES, params=SEEDED) for n in range(3)]

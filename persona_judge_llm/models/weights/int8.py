@@ -10,14 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from persona_judge_llm.errors import UnsupportedModelError
-from persona_judge_llm.models.weights.linear import PreparedLinear
+from persona_judge_llm.models.weights.linear import LARGEST, TINY, QuantisedLinear
 
 # The kernels take unsigned input; 128 stands for zero.
 _ZERO = 128
-_LARGEST = 127
 _ROWS = 4
-_TINY = torch.finfo(torch.float32).tiny
 
 
 def is_available() -> bool:
@@ -35,17 +32,13 @@ def is_available() -> bool:
         return False
 
 
-class Int8Linear(PreparedLinear):
-    """A linear layer with a quantised weight; it cannot be saved, only made from a plain one."""
+class Int8Linear(QuantisedLinear):
+    """A linear layer with a quantised weight and 8-bit inputs."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__(weight, None if bias is None else bias.float())
-        weight = weight.detach().float()
-        # A row of zeros has any scale but zero.
-        self._scales = (weight.abs().amax(1) / _LARGEST).clamp_min_(_TINY)
-        quantised = (weight / self._scales[:, None]).round_().to(torch.int8)
+        super().__init__(weight, bias)
         ops: Any = torch.ops.onednn
-        self._packed = ops.qlinear_prepack(quantised, [_ROWS, self.in_features])
+        self._packed = ops.qlinear_prepack(self._quantised(weight), [_ROWS, self.in_features])
         self._zeros = torch.zeros(self.out_features, dtype=torch.int32)
         self._linear = ops.qlinear_pointwise.default
 
@@ -58,7 +51,7 @@ class Int8Linear(PreparedLinear):
     def forward(self, x: Tensor) -> Tensor:
         """Return `x @ weight.T + bias`, with 8-bit `x`."""
         x32 = x.float()
-        scale = x32.abs().amax(-1, keepdim=True).div_(_LARGEST).clamp_min_(_TINY)
+        scale = x32.abs().amax(-1, keepdim=True).div_(LARGEST).clamp_min_(TINY)
         # Adding a half and cutting off is rounding, of what is never negative.
         rounded = x32.div(scale).add_(_ZERO + 0.5).to(torch.uint8)
         result: Tensor = self._linear(
@@ -68,11 +61,3 @@ class Int8Linear(PreparedLinear):
         if self.bias is None:
             return result.mul_(scale).to(x.dtype)
         return torch.addcmul(self.bias, result, scale).to(x.dtype)
-
-    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        raise UnsupportedModelError(
-            "int8 weights are rounded and are not saved; load the model with weights='plain'"
-        )
-
-    def __reduce__(self) -> tuple[type, tuple[Tensor, Tensor | None]]:
-        raise UnsupportedModelError("a model with int8 weights can be neither copied nor pickled")

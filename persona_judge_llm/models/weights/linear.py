@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from persona_judge_llm.errors import UnsupportedModelError
 
+LARGEST = 127
+"""The largest of the 8-bit numbers that weights are rounded to."""
+TINY = torch.finfo(torch.float32).tiny
+
 
 class PreparedLinear(nn.Module, ABC):
     """An `nn.Linear` for inference whose weight is kept in a layout of its own.
@@ -55,3 +59,23 @@ class PreparedLinear(nn.Module, ABC):
         destination[f"{prefix}weight"] = self.weight
         if self.bias is not None:
             destination[f"{prefix}bias"] = self.bias
+
+
+class QuantisedLinear(PreparedLinear):
+    """One whose weight is 8-bit numbers with a scale for each row; it can be made, not saved."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__(weight, None if bias is None else bias.float())
+        # A row of zeros has any scale but zero.
+        self._scales = (weight.detach().float().abs().amax(1) / LARGEST).clamp_min_(TINY)
+
+    def _quantised(self, weight: Tensor) -> Tensor:
+        return (weight.detach().float() / self._scales[:, None]).round_().to(torch.int8)
+
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        raise UnsupportedModelError(
+            "int8 weights are rounded and are not saved; load the model with weights='plain'"
+        )
+
+    def __reduce__(self) -> tuple[type, tuple[Tensor, Tensor | None]]:
+        raise UnsupportedModelError("a model with int8 weights can be neither copied nor pickled")

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from persona_judge_llm.errors import InvalidParameterError
-from persona_judge_llm.models.weights import int8, packed
+from persona_judge_llm.models.weights import int8, packed, weight_only
 from persona_judge_llm.models.weights.linear import PreparedLinear
 from persona_judge_llm.models.weights.trial import is_slower
 
@@ -29,7 +29,8 @@ def prepare_weights(model: PreTrainedModel, weights: WeightFormat = "auto") -> W
         model: a loaded model that the caller owns.
         weights: "plain" changes nothing. "packed" rearranges float32 or bfloat16 weights for
             oneDNN: the same results, faster. "int8" rounds them to 8 bits, a scale for each row:
-            about half the time of bfloat16 and somewhat different results. "auto" takes "packed"
+            about half the time of bfloat16 and somewhat different results; without exact 8-bit
+            products (AVX2 alone) inputs are bfloat16. "auto" takes "packed"
             for a model on a CPU that gains from it, else "plain".
 
     Returns:
@@ -45,8 +46,18 @@ def prepare_weights(model: PreTrainedModel, weights: WeightFormat = "auto") -> W
         weights = "packed" if _gains_from_packing(model) else "plain"
     if weights != "plain":
         _check(model, weights)
-        _swap(model, packed.PackedLinear if weights == "packed" else int8.Int8Linear)
+        kind = packed.PackedLinear if weights == "packed" else int8_kind()
+        if kind is None:
+            raise AssertionError("checked above")
+        _swap(model, kind)
     return weights
+
+
+def int8_kind() -> type[PreparedLinear] | None:
+    """Return the layer with 8-bit weights that is best on this CPU; None where there is none."""
+    if int8.is_available():
+        return int8.Int8Linear
+    return weight_only.WeightOnlyLinear if weight_only.is_available() else None
 
 
 def _gains_from_packing(model: PreTrainedModel) -> bool:
@@ -72,9 +83,9 @@ def _check(model: PreTrainedModel, weights: WeightFormat) -> None:
         raise InvalidParameterError(
             "weights", weights, f"'plain' where {dtypes} has no packed form (this CPU and torch)"
         )
-    if weights == "int8" and not int8.is_available():
+    if weights == "int8" and int8_kind() is None:
         raise InvalidParameterError(
-            "weights", weights, "'packed' or 'plain' on a CPU without exact 8-bit products"
+            "weights", weights, "'packed' or 'plain' on a CPU without kernels for 8-bit weights"
         )
 
 

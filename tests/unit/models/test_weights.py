@@ -252,6 +252,7 @@ def test_dtypes_without_packed_form_are_refused(model):
 def test_a_build_without_the_kernels_is_told_apart(model, weights, monkeypatch):
     for name, namespace in (("mkldnn", object()), ("onednn", object())):
         monkeypatch.setattr(torch.ops, name, namespace)
+    monkeypatch.delattr(torch, "_weight_int8pack_mm", raising=False)
     assert not packed.is_available(torch.float32)
     assert not int8.is_available()
     with pytest.raises(InvalidParameterError, match="weights"):
