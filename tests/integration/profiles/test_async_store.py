@@ -129,7 +129,7 @@ async def test_cancelled_calls_give_their_connections_back(
         for ended in await asyncio.gather(*calls, return_exceptions=True):
             assert ended is None or isinstance(ended, asyncio.CancelledError), ended
             cancelled += ended is not None
-    assert cancelled > CANCELS / 20  # fewer where the server is quick beside a busy loop
+    assert cancelled > CANCELS / 5
     await assert_sound(store, database)
 
 
