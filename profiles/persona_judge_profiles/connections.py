@@ -10,7 +10,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, StaticPool
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -24,6 +24,8 @@ from persona_judge_profiles.waiting import Turns, pause
 S = TypeVar("S")
 T = TypeVar("T")
 
+_IDLE = 0
+"""libpq's word for a connection outside of any transaction."""
 _ASK_AGAIN = (0.0005, 0.005)
 """Seconds between two attempts at a lock that another writer holds."""
 
@@ -50,7 +52,6 @@ class Connections:
         # comes after it, as with a second `asyncio.run`, needs one of its own.
         self._another = another if self.on_loop and not only_one else None
         self._by_loop: dict[asyncio.AbstractEventLoop, Engine] = {}
-        self._levels: dict[tuple[Engine, str], Engine] = {}
         self._only_one = only_one
         self._asks_alone = self._owned and not only_one and not self.on_loop
         self._parents: list[object] = []
@@ -68,25 +69,32 @@ class Connections:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a connection on which each statement stands alone."""
-        engine = self._here()
-        if not self._owned:
-            engine = self._at(engine, "AUTOCOMMIT")
-        with self._guard, engine.connect() as connection:
-            yield connection
+        with self._guard:
+            if self._owned:  # made so
+                with self._here().connect() as connection:
+                    yield connection
+            else:
+                with _at(self._here(), "AUTOCOMMIT") as connection:
+                    yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a connection in a transaction: committed at the end, rolled back on an error."""
-        if not self.is_sqlite:
-            with self._at(self._here(), "READ COMMITTED").begin() as connection:
+        if not (self.is_sqlite or self._owned):
+            with _at(self._here(), "READ COMMITTED") as connection, connection.begin():
                 yield connection
             return
+        # By statements, as to change the level of a connection and to change it back can be
+        # cancelled halfway, and then SQLAlchemy gives the connection to nobody.
         with self.reading() as connection:
             connection.begin()
-            if _in_transaction(connection):
-                # A "begin" hook of the caller's engine has begun one, maybe without the lock.
-                say(connection, "ROLLBACK")
-            self._take_lock(connection)
+            if self.is_sqlite:
+                if _in_transaction(connection):
+                    # A "begin" hook of the caller's engine has begun one, maybe without the lock.
+                    say(connection, "ROLLBACK")
+                self._take_lock(connection)
+            else:
+                say(connection, "BEGIN ISOLATION LEVEL READ COMMITTED")
             try:
                 yield connection
             except BaseException:
@@ -185,15 +193,6 @@ class Connections:
             milliseconds = int(urls.BUSY_SECONDS * 1000)
             say(connection, f"PRAGMA busy_timeout={milliseconds}")
 
-    def _at(self, engine: Engine, level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
-        """Return a copy of the engine that shares its pool and carries the isolation level."""
-        if not self._owned:  # made anew: its settings are the caller's to change at any time
-            return engine.execution_options(isolation_level=level)
-        found = self._levels.get((engine, level))
-        if found is None:
-            found = self._levels[engine, level] = engine.execution_options(isolation_level=level)
-        return found
-
     def _here(self) -> Engine:
         if self._another is None:
             return self._engine
@@ -202,7 +201,6 @@ class Connections:
         if engine is None:
             ended = [loop for loop in list(self._by_loop) if loop.is_closed()]
             used = [self._by_loop.pop(loop) for loop in ended]
-            self._levels = {}  # of engines that are dropped here, too
             engine = used[0] if used else self._another() if self._by_loop else self._engine
             pools = [each.pool for each in used]
             # At once, before another task of this loop comes here while the old ones are closed.
@@ -218,5 +216,20 @@ def _begin(connection: Connection) -> None:
     say(connection, "BEGIN IMMEDIATE")
 
 
+@contextlib.contextmanager
+def _at(engine: Engine, level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Iterator[Connection]:
+    """Open a connection of a caller's engine at an isolation level."""
+    with engine.connect() as connection:
+        try:
+            connection.execution_options(isolation_level=level)
+        except BaseException:
+            connection.invalidate()  # nobody knows at which level it is
+            raise
+        yield connection
+
+
 def _in_transaction(connection: Connection) -> bool:
-    return bool(getattr(connection.connection.driver_connection, "in_transaction", False))
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        return bool(driver.in_transaction)
+    return not driver.closed and driver.info.transaction_status != _IDLE

@@ -95,11 +95,11 @@ MUTANTS = {
         "",
         (STATEMENTS, "-k", "begins"),
     ),
-    "a lent engine keeps the schema it had": Mutant(
+    "a cancelled writer's connection is left to the collector": Mutant(
         SQL + "connections.py",
-        "if not self._owned:  # made anew",
-        "if False:  # made anew",
-        (STATEMENTS, "-k", "told_anew"),
+        "if not (self.is_sqlite or self._owned):",
+        "if not self.is_sqlite:",
+        ("tests/integration/profiles/test_async_store.py", "-k", "left_to_the_collector"),
     ),
     "many profiles go to another schema": Mutant(
         SQL + "bulk.py",

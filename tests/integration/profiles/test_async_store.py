@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import json
 import random
@@ -131,6 +132,39 @@ async def test_cancelled_calls_give_their_connections_back(
             cancelled += ended is not None
     assert cancelled > CANCELS / 5
     await assert_sound(store, database)
+
+
+async def test_no_connection_of_a_cancelled_call_is_left_to_the_collector(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As in a loop that is busy: psycopg lets others on also where it need not wait.
+    monkeypatch.setattr("psycopg.waiting.MAX_BUSY_TIME", 0.0)
+    profiles = [Profile("ana", (Preference("one"),)), Profile("ana", (Preference("two"),))]
+    async with AsyncSQLProfileStore(postgres_url) as store:
+        await store.upgrade()
+        await store.put(profiles[0])
+        makes: list[Callable[[int], Coroutine[Any, Any, object]]] = [
+            lambda n: store.put_many([profiles[n % 2]]),
+            lambda n: store.put(profiles[n % 2]),
+            lambda _: store.get("ana"),
+        ]
+        for make in makes:
+            for steps in range(120):
+                calling = asyncio.ensure_future(make(steps))
+                if steps < 60:
+                    for _ in range(steps):
+                        await asyncio.sleep(0)
+                else:
+                    await asyncio.sleep((steps - 60) / 10_000)
+                for _ in range(1 + steps % 2):
+                    calling.cancel()
+                    await asyncio.sleep(0)
+                await asyncio.gather(calling, return_exceptions=True)
+                assert checked_out(store) == 0
+        gc.collect()
+        assert [r.getMessage() for r in caplog.records if "collector" in r.getMessage()] == []
+        profile, events = await store.get("ana"), await store.history("ana")
+        assert [e.version for e in events] == list(range(1, profile.version + 1))
 
 
 async def test_a_first_call_that_is_cancelled_keeps_nobody_from_the_tables(database: str) -> None:
