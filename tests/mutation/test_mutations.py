@@ -23,6 +23,8 @@ FOLLOWING = "tests/unit/models/test_following.py"
 CONSTRAINTS = "tests/unit/test_engine_constraints.py"
 JUDGING = "tests/unit/test_judging.py"
 RULES = "tests/unit/test_rules.py"
+HALF = "tests/unit/models/test_half.py"
+INT8_PARTS = "tests/unit/models/test_int8_parts.py"
 
 pytestmark = pytest.mark.slow
 
@@ -497,6 +499,37 @@ MUTANTS = {
         "shares.log() - evidence",
         "shares.log() + evidence",
         (RULES, "-k", "closed_form or spoken_up"),
+    ),
+    # --- weights ---
+    "a row of half-precision weights follows its neighbours": Mutant(
+        CORE + "models/weights/half.py",
+        "new_empty(_filled(rows), ",
+        "new_empty(rows, ",
+        (HALF, "-k", "neighbours"),
+    ),
+    "weights in half precision without a scale": Mutant(
+        CORE + "models/weights/half.py",
+        "return 2.0 ** min(",
+        "return 1.0 or min(",
+        (HALF, "-k", "held_exactly"),
+    ),
+    "weights that half precision rounds": Mutant(
+        CORE + "models/weights/half.py",
+        "least = largest * scale * 2.0**-24",
+        "least = largest * scale * 2.0**-10",
+        (HALF, "-k", "would_be_rounded"),
+    ),
+    "one scale for all 8-bit inputs": Mutant(
+        CORE + "models/weights/int8_parts.py",
+        "inputs.abs().amax(-1, keepdim=True)",
+        "inputs.abs().amax()",
+        (INT8_PARTS, "-k", "neighbours"),
+    ),
+    "8-bit inputs without their fine part": Mutant(
+        CORE + "models/weights/int8_parts.py",
+        "alpha=1 / _FINER",
+        "alpha=0.0",
+        (INT8_PARTS, "-k", "next_to_nothing"),
     ),
 }
 

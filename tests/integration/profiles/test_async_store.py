@@ -117,7 +117,9 @@ async def test_cancelled_calls_give_their_connections_back(
     for user in USERS:
         await store.put(workers.generation("first.1", new_ids=False, user=user))
     cancelled = 0
-    for start in range(0, CANCELS, AT_ONCE):
+    for start in range(0, 20 * CANCELS, AT_ONCE):
+        if cancelled >= CANCELS:  # the quicker the server, the fewer calls are cancelled in time
+            break
         calls = [asyncio.ensure_future(call(store, start + n, chance)) for n in range(AT_ONCE)]
         chance.shuffle(calls)
         for each in calls:
@@ -130,7 +132,7 @@ async def test_cancelled_calls_give_their_connections_back(
         for ended in await asyncio.gather(*calls, return_exceptions=True):
             assert ended is None or isinstance(ended, asyncio.CancelledError), ended
             cancelled += ended is not None
-    assert cancelled > CANCELS / 5
+    assert cancelled >= CANCELS
     await assert_sound(store, database)
 
 
