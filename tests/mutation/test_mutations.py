@@ -503,8 +503,8 @@ MUTANTS = {
     # --- weights ---
     "a row of half-precision weights follows its neighbours": Mutant(
         CORE + "models/weights/half.py",
-        "new_empty(_filled(rows), ",
-        "new_empty(rows, ",
+        "max(rows, _filled(rows))",
+        "rows",
         (HALF, "-k", "neighbours"),
     ),
     "weights in half precision without a scale": Mutant(

@@ -19,8 +19,9 @@ _TOP = 15
 _LARGEST_SCALE = 100
 _SLICE = 4096
 _SMALL_WEIGHT = (16, 300)
-_ORDINARY_ROWS = 4
-_MOST_MORE = 16
+_MANY_ROWS = 84
+"""A number in which all rows go through the largest kernels: those of 6 rows, 12 or 14."""
+_SOME_MORE = 16
 
 
 def is_available() -> bool:
@@ -28,7 +29,8 @@ def is_available() -> bool:
     if torch.backends.cpu.get_cpu_capability() not in {"AVX2", "AVX512"}:
         return False
     try:
-        return bool((HalfLinear(torch.ones(4, 4), None)(torch.ones(1, 4)) == 4).all())  # noqa: PLR2004
+        HalfLinear(torch.ones(1, 1), None)
+        return all(_filled(rows) for rows in range(1, _SOME_MORE))
     except (AttributeError, RuntimeError):  # another quantisation engine, or none compiled in
         return False
 
@@ -70,7 +72,7 @@ class HalfLinear(PreparedLinear):
         inputs = x.reshape(-1, self.in_features).float()
         rows = len(inputs)
         # What stands in the rows that fill up is nobody's: their results are dropped.
-        scaled = inputs.new_empty(_filled(rows), self.in_features)
+        scaled = inputs.new_empty(max(rows, _filled(rows)), self.in_features)
         torch.mul(inputs, self._inverse, out=scaled[:rows])
         found: Tensor = self._linear(scaled, self._packed)[:rows]
         return found.to(x.dtype).view(*x.shape[:-1], self.out_features)
@@ -93,7 +95,8 @@ def _filled(rows: int) -> int:
     """Return how many rows to compute, for each to be what it is among any number of others.
 
     The kernels take a few rows at a time. Where one or two are left over, other kernels add them
-    up in another order; tried out here, as which numbers these are depends on the CPU.
+    up in another order; tried out here, as which numbers these are depends on the CPU. 0 stands
+    for none that was found.
     """
     ops: Any = torch.ops.quantized
     x = torch.arange(_SMALL_WEIGHT[1], dtype=torch.float32, device="cpu").sin()
@@ -103,6 +106,6 @@ def _filled(rows: int) -> int:
         found: Tensor = ops.linear_dynamic_fp16(x.expand(count, -1).contiguous(), packed)
         return found
 
-    expected = product(_ORDINARY_ROWS)[0]
-    tried = range(rows, rows + _MOST_MORE) if rows else ()
-    return next((count for count in tried if bool((product(count) == expected).all())), rows)
+    expected = product(_MANY_ROWS)[0]
+    tried = range(max(rows, 1), rows + _SOME_MORE)
+    return next((count for count in tried if bool((product(count) == expected).all())), 0)
