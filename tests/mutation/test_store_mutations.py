@@ -97,8 +97,9 @@ MUTANTS = {
     ),
     "a cancelled writer's connection is left to the collector": Mutant(
         SQL + "connections.py",
-        "if not (self.is_sqlite or self._owned):",
-        "if not self.is_sqlite:",
+        "with self.reading() as connection:\n            connection.begin()",
+        'engine = self._here().execution_options(isolation_level="READ COMMITTED")\n'
+        "        with engine.connect() as connection:\n            connection.begin()",
         ("tests/integration/profiles/test_async_store.py", "-k", "left_to_the_collector"),
     ),
     "many profiles go to another schema": Mutant(
