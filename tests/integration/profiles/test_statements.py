@@ -185,6 +185,25 @@ def test_a_schema_that_the_engine_is_told_of_and_told_anew(two_schemas: Engine) 
         assert list(store.list_users()) == ["ana", f"only in {schema}"]
 
 
+def test_a_lent_connection_whose_level_was_changed_halfway_is_not_kept(
+    two_schemas: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect: Any = two_schemas.dialect
+    change = dialect.set_isolation_level
+
+    def cut_off(connection: Any, level: str) -> None:
+        change(connection, level)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dialect, "set_isolation_level", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            SQLProfileStore(two_schemas).get("ana")
+    with two_schemas.connect() as connection:
+        driver_connection: Any = connection.connection.driver_connection
+        assert not driver_connection.autocommit
+
+
 def test_statements_are_kept_compiled_for_several_engines_and_not_for_all() -> None:
     statement = Statement(insert(rows.feedback))
     dialects = [create_engine("sqlite://").dialect for _ in range(40)]
